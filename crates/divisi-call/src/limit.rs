@@ -1,0 +1,82 @@
+//! How many calls may be in flight at once.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use divisi_contract::{CallError, CauseKind};
+
+/// Calls in flight to one service from one route, when nothing else is said: enough to keep 64 cores busy with
+/// waiting handlers, little enough that a stalled callee is noticed before memory is.
+pub const CALLS_IN_FLIGHT_MAX: usize = 1_024;
+
+/// A bound on calls in flight. A call beyond it fails at once: it did not run.
+#[derive(Debug)]
+pub struct Limit {
+    in_flight: AtomicUsize,
+    max: usize,
+}
+
+/// A place under a [`Limit`], given back when dropped.
+#[derive(Debug)]
+pub struct InFlight<'a>(&'a Limit);
+
+/// The same, for a task that outlives its starter.
+#[derive(Debug)]
+pub struct InFlightOwned(Arc<Limit>);
+
+impl Limit {
+    /// At most `max` at once.
+    pub fn new(max: usize) -> Limit {
+        Limit { in_flight: AtomicUsize::new(0), max }
+    }
+
+    /// How many are in flight.
+    pub fn in_flight(&self) -> usize {
+        self.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// Takes a place, or says that there is none.
+    pub fn enter<R>(&self, service: &str) -> Result<InFlight<'_>, CallError<R>> {
+        self.take(service)?;
+        Ok(InFlight(self))
+    }
+
+    /// Takes a place that may move to another task.
+    pub fn enter_owned<R>(self: &Arc<Self>, service: &str) -> Result<InFlightOwned, CallError<R>> {
+        self.take(service)?;
+        Ok(InFlightOwned(Arc::clone(self)))
+    }
+
+    fn take<R>(&self, service: &str) -> Result<(), CallError<R>> {
+        if self.in_flight.fetch_add(1, Ordering::Relaxed) < self.max {
+            return Ok(());
+        }
+        self.leave();
+        Err(CallError::not_run(
+            CauseKind::Overloaded,
+            format!("`{service}` has {} calls in flight, which is its limit; try again later", self.max),
+        ))
+    }
+
+    fn leave(&self) {
+        self.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Default for Limit {
+    fn default() -> Limit {
+        Limit::new(CALLS_IN_FLIGHT_MAX)
+    }
+}
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.0.leave();
+    }
+}
+
+impl Drop for InFlightOwned {
+    fn drop(&mut self) {
+        self.0.leave();
+    }
+}

@@ -1,0 +1,1 @@
+//! An old promise against a new one: additive, or breaking.

@@ -1,0 +1,1 @@
+//! What the macros of divisi do, as a library that tests can call.
