@@ -1,0 +1,152 @@
+//! The seam that SQLite and PostgreSQL implement.
+
+use std::fmt;
+use std::sync::Arc;
+
+use divisi_contract::ServiceName;
+
+use crate::BoxFuture;
+use crate::clock::Clock;
+use crate::epoch::Epoch;
+use crate::error::{OpenError, StoreError};
+use crate::migration::Schema;
+use crate::outbox::{Page, PageWanted};
+use crate::record::{Committed, Draft, Position};
+use crate::store::Store;
+use crate::value::{Row, ValueRef};
+
+/// The SQL that a database speaks, where shared statements must differ.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Dialect {
+    /// SQLite.
+    Sqlite,
+    /// PostgreSQL.
+    Postgres,
+}
+
+/// Who begins a transaction; on SQLite calls go before consumers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Class {
+    /// A call that somebody waits for.
+    Call,
+    /// A consumer's batch, a rebuild, a retention step.
+    Consumer,
+}
+
+/// Which database of a service is meant.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct StoreName {
+    /// The service.
+    pub service: ServiceName,
+    /// One of its projections, with a version; none for the service's own store.
+    pub projection: Option<(String, u32)>,
+}
+
+/// Opens the databases of services: one technology, brought by the app.
+pub trait Stores: Send + Sync + 'static {
+    /// Opens a database, creates it if there is none, and brings it to `schema`. It begins a new epoch where the
+    /// technology asks for one at each start.
+    fn open<'a>(&'a self, name: &'a StoreName, schema: &'a Schema)
+    -> BoxFuture<'a, Result<Store, OpenError>>;
+
+    /// Removes a projection's database for good. The caller has closed it.
+    fn remove<'a>(&'a self, name: &'a StoreName) -> BoxFuture<'a, Result<(), OpenError>>;
+}
+
+/// One database. Everything above it is shared; a back end implements this and nothing else.
+pub trait Backend: Send + Sync + 'static {
+    /// The SQL it speaks.
+    fn dialect(&self) -> Dialect;
+
+    /// Whether a transaction may wait: `false` means that its closure must run to its end within one poll.
+    fn suspends(&self) -> bool;
+
+    /// Its clock.
+    fn clock(&self) -> Clock;
+
+    /// Begins a transaction that may write. Ready only when it is this one's turn. The session rolls back when it
+    /// is dropped.
+    fn begin(&self, class: Class) -> BoxFuture<'_, Result<Box<dyn Session>, StoreError>>;
+
+    /// Begins a read: one snapshot; what writes fails.
+    fn snapshot(&self) -> BoxFuture<'_, Result<Box<dyn Session>, StoreError>>;
+
+    /// Reads a page of the log, with heads, floors and epochs of the same snapshot, off the async threads. Back ends
+    /// call [`outbox::read_page`](crate::outbox::read_page).
+    fn page(&self, wanted: PageWanted) -> BoxFuture<'_, Result<Page, StoreError>>;
+
+    /// Begins a new epoch above `above` and the stored one. The listener is told to forget.
+    fn begin_epoch(&self, above: Epoch) -> BoxFuture<'_, Result<Epoch, StoreError>>;
+
+    /// Who is told of commits; the last one set counts.
+    fn listen(&self, listener: Arc<dyn Committed>);
+
+    /// Takes no more work, ends what is running, closes the database. Idempotent.
+    fn close(&self) -> BoxFuture<'_, ()>;
+}
+
+/// One open transaction, or one snapshot.
+///
+/// Where [`Backend::suspends`] is `false`, every future of it is ready at once, except those of `commit` and
+/// `roll_back`, which give the writer back in their first poll.
+pub trait Session: Send {
+    /// Runs a statement that brings no rows; how many rows it changed.
+    fn execute<'a>(
+        &'a mut self,
+        sql: &'a str,
+        params: &'a [ValueRef<'a>],
+    ) -> BoxFuture<'a, Result<u64, StoreError>>;
+
+    /// Runs a statement that brings rows.
+    fn query<'a>(
+        &'a mut self,
+        sql: &'a str,
+        params: &'a [ValueRef<'a>],
+    ) -> BoxFuture<'a, Result<Vec<Row>, StoreError>>;
+
+    /// Opens a savepoint inside the transaction.
+    fn savepoint(&mut self) -> BoxFuture<'_, Result<(), StoreError>>;
+
+    /// Ends the innermost savepoint: keeps what was done since, or undoes it.
+    fn end_savepoint(&mut self, keep: bool) -> BoxFuture<'_, Result<(), StoreError>>;
+
+    /// Ends the transaction well: numbers and appends `drafts` to the log in one step, commits, and brings their
+    /// positions in order. Nothing of it is visible before it is durable.
+    fn commit(self: Box<Self>, drafts: Vec<Draft>) -> BoxFuture<'static, Result<Vec<Position>, CommitError>>;
+
+    /// Undoes everything. It answers when what the transaction has seen is durable.
+    fn roll_back(self: Box<Self>) -> BoxFuture<'static, Result<(), StoreError>>;
+}
+
+/// Why a commit brought no positions.
+#[derive(Debug, thiserror::Error)]
+pub enum CommitError {
+    /// All of it was undone; it may be tried again.
+    #[error("the transaction did not happen")]
+    DidNotHappen(#[source] StoreError),
+    /// It may be in the database after all.
+    #[error("it is not known whether the transaction happened")]
+    MayHaveHappened(#[source] StoreError),
+}
+
+impl StoreName {
+    /// A service's own store.
+    pub fn of(service: impl Into<ServiceName>) -> StoreName {
+        StoreName { service: service.into(), projection: None }
+    }
+
+    /// The store of version `version` of a projection.
+    pub fn projection(service: impl Into<ServiceName>, name: &str, version: u32) -> StoreName {
+        StoreName { service: service.into(), projection: Some((name.to_owned(), version)) }
+    }
+}
+
+impl fmt::Display for StoreName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.projection {
+            None => write!(f, "{}", self.service),
+            Some((name, version)) => write!(f, "{}.{name}.v{version}", self.service),
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! Watermarks: how far each lane of each source has taken effect here.

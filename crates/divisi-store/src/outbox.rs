@@ -1,0 +1,131 @@
+//! Reading the log: pages, heads, floors and the list of epochs, all of one snapshot.
+//!
+//! Writing it is the back end's, at the end of a transaction; nobody else writes it.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use divisi_contract::ServiceName;
+
+use crate::epoch::{Epoch, Epochs, Fork};
+use crate::error::StoreError;
+use crate::params;
+use crate::record::{Lane, Pos, Record, Timestamp};
+use crate::transaction::Read;
+
+/// What is wanted of a topic's log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PageWanted {
+    /// The topic.
+    pub topic: Arc<str>,
+    /// The lanes, in the order in which they are to be served, each after a position.
+    pub lanes: Vec<(Lane, Pos)>,
+    /// At most so many records.
+    pub max_records: usize,
+    /// At most so many bytes, but always one record.
+    pub max_bytes: usize,
+}
+
+/// A piece of a topic's log.
+#[derive(Debug, Clone, Default)]
+pub struct Page {
+    /// Per lane contiguous from the wanted position, lane after lane.
+    pub records: Vec<Arc<Record>>,
+    /// The end of each wanted lane.
+    pub heads: Vec<(Lane, Pos)>,
+    /// The highest position of each wanted lane that retention has removed.
+    pub floors: Vec<(Lane, Pos)>,
+    /// The list of epochs, for the wanted lanes.
+    pub epochs: Epochs,
+}
+
+/// How many records of one lane are served in turn.
+pub const RECORDS_IN_TURN: usize = 8;
+
+const HEAD: &str = "SELECT (SELECT max(pos) FROM divisi_outbox WHERE topic = $1 AND lane = $2), floor_pos \
+                    FROM divisi_lane WHERE topic = $1 AND lane = $2";
+const PAGE: &str = "SELECT pos, epoch, type, schema_v, key, headers, payload, at FROM divisi_outbox \
+                    WHERE topic = $1 AND lane = $2 AND pos > $3 ORDER BY pos LIMIT $4";
+
+/// Reads a page. Lanes are served in order, [`RECORDS_IN_TURN`] each, round and round, until the page is full.
+pub async fn read_page(
+    read: &mut Read,
+    source: &ServiceName,
+    wanted: &PageWanted,
+) -> Result<Page, StoreError> {
+    let mut page = Page { epochs: read_epochs(read, &wanted.topic, &wanted.lanes).await?, ..Page::default() };
+    let mut open = Vec::with_capacity(wanted.lanes.len());
+    for &(lane, after) in &wanted.lanes {
+        let row: Option<(Option<Pos>, Pos)> = read.query_opt(HEAD, params![wanted.topic, lane]).await?;
+        let (last, floor) = row.unwrap_or_default();
+        let head = last.unwrap_or(floor);
+        page.heads.push((lane, head));
+        page.floors.push((lane, floor));
+        if after < head && after >= floor {
+            open.push((lane, after, head));
+        }
+    }
+    let mut bytes = 0;
+    while !open.is_empty() && page.records.len() < wanted.max_records {
+        let mut still_open = Vec::with_capacity(open.len());
+        for (lane, after, head) in open {
+            let room = wanted.max_records.saturating_sub(page.records.len()).min(RECORDS_IN_TURN);
+            if room == 0 || bytes >= wanted.max_bytes {
+                return Ok(page);
+            }
+            let limit = i64::try_from(room).unwrap_or(i64::MAX);
+            let rows: Vec<Logged> = read.query(PAGE, params![wanted.topic, lane, after, limit]).await?;
+            let mut reached = after;
+            for row in rows {
+                let record = record(source, &wanted.topic, lane, row);
+                if bytes > 0 && bytes + record.size() > wanted.max_bytes {
+                    return Ok(page);
+                }
+                bytes += record.size();
+                reached = record.pos;
+                page.records.push(Arc::new(record));
+            }
+            if reached > after && reached < head {
+                still_open.push((lane, reached, head));
+            }
+        }
+        open = still_open;
+    }
+    Ok(page)
+}
+
+/// The list of epochs, for some lanes of a topic.
+pub async fn read_epochs(read: &mut Read, topic: &str, lanes: &[(Lane, Pos)]) -> Result<Epochs, StoreError> {
+    let known: Vec<(Epoch,)> = read.query("SELECT epoch FROM divisi_epoch ORDER BY epoch", params![]).await?;
+    let rows: Vec<(Lane, Epoch, Pos)> = read
+        .query(
+            "SELECT lane, epoch, fork FROM divisi_fork WHERE topic = $1 ORDER BY lane, epoch",
+            params![topic],
+        )
+        .await?;
+    let forks = rows
+        .into_iter()
+        .filter(|(lane, _, _)| lanes.iter().any(|(wanted, _)| wanted == lane))
+        .map(|(lane, epoch, fork)| Fork { lane, epoch, fork })
+        .collect();
+    Ok(Epochs { known: known.into_iter().map(|(epoch,)| epoch).collect(), forks })
+}
+
+type Logged = (Pos, Epoch, Arc<str>, u32, Arc<str>, Arc<str>, Bytes, Timestamp);
+
+fn record(source: &ServiceName, topic: &Arc<str>, lane: Lane, row: Logged) -> Record {
+    let (pos, epoch, kind, schema_v, key, headers, payload, at) = row;
+    Record {
+        source: source.clone(),
+        topic: Arc::clone(topic),
+        lane,
+        epoch,
+        pos,
+        kind,
+        schema_v,
+        key,
+        headers,
+        payload,
+        at,
+    }
+}

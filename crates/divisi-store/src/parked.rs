@@ -1,0 +1,1 @@
+//! Keys that cannot go on, and their events in order.

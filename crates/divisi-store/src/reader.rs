@@ -1,0 +1,1 @@
+//! Who reads this log, and how far each of them is.

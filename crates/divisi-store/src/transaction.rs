@@ -1,0 +1,205 @@
+//! The unit in which state and events are saved.
+
+use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
+
+use divisi_contract::event::{LANES, lane_of};
+use divisi_contract::{CallError, Event, Trace};
+
+use crate::backend::{Dialect, Session};
+use crate::error::{StoreError, StoreErrorKind};
+use crate::record::{Draft, Lane, Timestamp};
+use crate::value::{FromRow, ValueRef};
+
+/// The largest payload of an event, in bytes. Bytes of that size stand beside, in an object store; the event says
+/// that they are there.
+pub const PAYLOAD_BYTES_MAX: usize = 256 * 1024;
+
+/// Rows as of one instant. A [`Tx`] is one too, so that a query is written once for both.
+pub struct Read {
+    session: Box<dyn Session>,
+    dialect: Dialect,
+    now: Timestamp,
+}
+
+/// An open transaction: rows changed and events emitted through it commit together or not at all.
+///
+/// It makes no calls and does no I/O of its own: on SQLite everything that waits is waited for, by everybody.
+pub struct Tx {
+    read: Read,
+    emitted: Vec<Draft>,
+    headers: Arc<str>,
+    topics: Arc<[&'static str]>,
+    refused: Option<StoreError>,
+}
+
+/// How many events had been emitted at some moment; see [`Tx::truncate`].
+#[derive(Debug, Clone, Copy)]
+pub struct Mark(usize);
+
+impl Read {
+    pub(crate) fn new(session: Box<dyn Session>, dialect: Dialect, now: Timestamp) -> Read {
+        Read { session, dialect, now }
+    }
+
+    /// All rows of a query.
+    pub async fn query<T: FromRow>(
+        &mut self,
+        sql: &str,
+        params: &[ValueRef<'_>],
+    ) -> Result<Vec<T>, StoreError> {
+        self.session.query(sql, params).await?.into_iter().map(T::from_row).collect()
+    }
+
+    /// The first row of a query, if there is one.
+    pub async fn query_opt<T: FromRow>(
+        &mut self,
+        sql: &str,
+        params: &[ValueRef<'_>],
+    ) -> Result<Option<T>, StoreError> {
+        self.session.query(sql, params).await?.into_iter().next().map(T::from_row).transpose()
+    }
+
+    /// The first row of a query that always has one.
+    pub async fn query_one<T: FromRow>(
+        &mut self,
+        sql: &str,
+        params: &[ValueRef<'_>],
+    ) -> Result<T, StoreError> {
+        self.query_opt(sql, params).await?.ok_or_else(|| {
+            StoreError::new(StoreErrorKind::Type, format!("a row was expected, none was found: {sql}"))
+        })
+    }
+
+    /// When the transaction began, by the store's clock.
+    pub fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    /// The SQL that the database speaks.
+    pub fn dialect(&self) -> Dialect {
+        self.dialect
+    }
+}
+
+impl Tx {
+    pub(crate) fn new(read: Read, topics: Arc<[&'static str]>) -> Tx {
+        Tx { read, emitted: Vec::new(), headers: Arc::from("{}"), topics, refused: None }
+    }
+
+    /// Runs a statement that changes rows; how many it changed.
+    pub async fn execute(&mut self, sql: &str, params: &[ValueRef<'_>]) -> Result<u64, StoreError> {
+        self.read.session.execute(sql, params).await
+    }
+
+    /// Announces `event` when the transaction commits. It only goes into a buffer here; an event that is too large or
+    /// of a topic that this service does not own fails the transaction at its end, in words.
+    pub fn emit<E: Event>(&mut self, event: E) {
+        if let Err(error) = self.push(&event) {
+            self.refused.get_or_insert(error);
+        }
+    }
+
+    /// Undoes what `body` did, rows and events, if it fails; keeps it otherwise.
+    pub async fn nested<T, R, F>(&mut self, body: F) -> Result<T, CallError<R>>
+    where
+        F: AsyncFnOnce(&mut Tx) -> Result<T, CallError<R>>,
+    {
+        let mark = self.mark();
+        self.savepoint().await?;
+        let outcome = body(self).await;
+        if outcome.is_err() {
+            self.truncate(mark);
+        }
+        self.end_savepoint(outcome.is_ok()).await?;
+        outcome
+    }
+
+    /// How many events have been emitted so far.
+    pub fn mark(&self) -> Mark {
+        Mark(self.emitted.len())
+    }
+
+    /// Forgets the events that were emitted since `mark`.
+    pub fn truncate(&mut self, mark: Mark) {
+        self.emitted.truncate(mark.0);
+        self.refused = None;
+    }
+
+    /// Opens a savepoint; the consumer puts each handler in one.
+    pub async fn savepoint(&mut self) -> Result<(), StoreError> {
+        self.read.session.savepoint().await
+    }
+
+    /// Ends the innermost savepoint: keeps what was done since, or undoes it. Events are not its business.
+    pub async fn end_savepoint(&mut self, keep: bool) -> Result<(), StoreError> {
+        self.read.session.end_savepoint(keep).await
+    }
+
+    /// Puts later events into the trace and names the event that they follow from.
+    pub fn set_cause(&mut self, trace: Trace, cause: Option<&str>) {
+        let trace = trace.to_string();
+        self.headers = match cause {
+            None => format!(r#"{{"traceparent":"{trace}"}}"#),
+            Some(cause) => serde_json::json!({ "traceparent": trace, "divisicause": cause }).to_string(),
+        }
+        .into();
+    }
+
+    /// What was wrong with an emitted event, if something was: the transaction must not commit.
+    pub fn refused_event(&self) -> Option<&StoreError> {
+        self.refused.as_ref()
+    }
+
+    pub(crate) fn into_parts(self) -> (Box<dyn Session>, Result<Vec<Draft>, StoreError>) {
+        (self.read.session, self.refused.map_or(Ok(self.emitted), Err))
+    }
+
+    fn push<E: Event>(&mut self, event: &E) -> Result<(), StoreError> {
+        let refuse = |message: String| Err(StoreError::new(StoreErrorKind::Event, message));
+        if !self.topics.contains(&E::TOPIC) {
+            return refuse(format!(
+                "`{}` belongs to the topic `{}`, which this service does not own; say `.emits::<{}>()` where the service is described",
+                E::NAME,
+                E::TOPIC,
+                E::NAME
+            ));
+        }
+        let payload = match serde_json::to_vec(event) {
+            Ok(payload) => payload,
+            Err(error) => return refuse(format!("`{}` cannot be written as JSON: {error}", E::NAME)),
+        };
+        if payload.len() > PAYLOAD_BYTES_MAX {
+            return refuse(format!(
+                "`{}` has {} bytes, {PAYLOAD_BYTES_MAX} are the limit; put the bytes beside and the fact into the event",
+                E::NAME,
+                payload.len()
+            ));
+        }
+        let key = event.key().into_owned();
+        self.emitted.push(Draft {
+            topic: E::TOPIC,
+            lane: Lane(lane_of(&key, LANES)),
+            kind: E::NAME,
+            schema_v: E::VERSION,
+            key,
+            headers: Arc::clone(&self.headers),
+            payload: payload.into(),
+        });
+        Ok(())
+    }
+}
+
+impl Deref for Tx {
+    type Target = Read;
+
+    fn deref(&self) -> &Read {
+        &self.read
+    }
+}
+
+impl DerefMut for Tx {
+    fn deref_mut(&mut self) -> &mut Read {
+        &mut self.read
+    }
+}
