@@ -109,7 +109,9 @@ impl<L: ?Sized + Send + Sync + 'static> Link<L> {
             let error = match answer.await {
                 Ok(bytes) => return codec::decode(&bytes).map_err(came_back_malformed),
                 Err(CallError::Refused(bytes)) => {
-                    return Err(codec::decode(&bytes).map_or_else(came_back_malformed, CallError::Refused));
+                    return Err(
+                        codec::decode(&bytes).map_or_else(refused_in_unknown_terms, CallError::Refused)
+                    );
                 }
                 Err(CallError::NotRun(cause)) => CallError::NotRun(cause),
                 Err(CallError::MayHaveRun(cause)) => CallError::MayHaveRun(cause),
@@ -123,6 +125,11 @@ impl<L: ?Sized + Send + Sync + 'static> Link<L> {
 
 fn came_back_malformed<R>(error: codec::CodecError) -> CallError<R> {
     CallError::unknown(CauseKind::Malformed, crate::dispatch::with_source(&error))
+}
+
+/// A newer callee may refuse for a reason that this caller does not know. Whatever it was, a refusal changed nothing.
+fn refused_in_unknown_terms<R>(error: codec::CodecError) -> CallError<R> {
+    CallError::not_run(CauseKind::Malformed, crate::dispatch::with_source(&error))
 }
 
 impl<L: ?Sized> Clone for Link<L> {

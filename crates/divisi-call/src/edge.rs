@@ -143,6 +143,12 @@ pub fn answer<T: Serialize, R: Refusal>(answer: Result<T, CallError<R>>) -> Resu
     }
 }
 
+/// The error for a method that has no route.
+pub fn no_such_route(contract: &str) -> EdgeError {
+    let message = format!("contract `{contract}` has no route to this method");
+    EdgeError::NotRun(Cause::new(divisi_contract::CauseKind::NoSuchMethod, message))
+}
+
 /// A value from a piece of a URL: as text, or else as the number or truth value that it spells.
 fn from_text<T: DeserializeOwned>(text: &str) -> Result<T, String> {
     let as_text = serde_json::from_value(Value::String(text.to_owned()));

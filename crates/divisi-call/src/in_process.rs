@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::task::{Context as Task, Poll};
 
-use divisi_contract::{CallError, CauseKind, Context, Deadline, codec};
+use divisi_contract::{CallError, CauseKind, Context, Deadline, Refusal, codec};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -55,6 +55,25 @@ where
         }
     }
     Ok(())
+}
+
+/// In debug builds, proves that an answer could travel. The method has run, so one that could not is a bug after the
+/// fact. Free in release builds.
+pub fn answer_could_travel<T, R>(answer: Result<T, CallError<R>>) -> Result<T, CallError<R>>
+where
+    T: Serialize + DeserializeOwned,
+    R: Refusal,
+{
+    let travelled: Result<(), CallError<R>> = match &answer {
+        Ok(value) => could_travel::<T, T, R>(value),
+        Err(CallError::Refused(refusal)) => could_travel::<R, R, R>(refusal),
+        Err(CallError::NotRun(_) | CallError::MayHaveRun(_)) => Ok(()),
+    };
+    match travelled {
+        Ok(()) => answer,
+        Err(CallError::NotRun(cause)) => Err(CallError::MayHaveRun(cause)),
+        Err(error) => Err(error),
+    }
 }
 
 /// A handler whose panic is an error value.

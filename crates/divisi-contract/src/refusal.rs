@@ -6,14 +6,14 @@ use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-/// A typed "no": part of the contract, never an infrastructure error. Derived on an enum:
+/// A typed "no": part of the contract, never an infrastructure error. Made by `#[refusal]` on an enum:
 ///
-/// `#[derive(Refusal)]` with `#[refuse(404, "no post has this id")]` on each variant gives the HTTP status, the
-/// stable code (the variant's name in kebab-case) and the message.
+/// `#[refuse(404, "no post has this id")]` on each variant gives the HTTP status, the message and, from the
+/// variant's name in kebab-case, the stable code.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a refusal",
-    label = "a contract method says no with a type that derives `divisi::Refusal`",
-    note = "put `#[derive(divisi::Refusal)]` on an enum, with `#[refuse(404, \"no such post\")]` on each variant"
+    label = "a contract method says no with an enum that has `#[divisi::refusal]`",
+    note = "put `#[divisi::refusal]` on the enum, and `#[refuse(404, \"no post has this id\")]` on each variant"
 )]
 pub trait Refusal:
     fmt::Display + fmt::Debug + Serialize + DeserializeOwned + JsonSchema + Send + Sync + 'static

@@ -5,6 +5,8 @@
 pub use divisi_call as call;
 pub use divisi_contract as contract;
 
+pub use divisi_macros::{contract, data, event, refusal};
+
 pub use divisi_contract::{
     Answer, CallError, Context, Event, FieldError, Invalid, NoRefusal, Refusal, refuse,
 };

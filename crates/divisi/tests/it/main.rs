@@ -1,0 +1,3 @@
+//! What a user of the façade may rely on.
+
+mod blog;
