@@ -1,16 +1,19 @@
 //! Epochs: positions are compared only within one, since a restored database uses positions again.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::record::{Lane, Pos, Timestamp};
 
 /// One life of a database as a source of events.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(transparent)]
 pub struct Epoch(pub i64);
 
 /// A source's list of epochs, for some lanes: where each lane ended when an epoch began.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Epochs {
     /// Every epoch in the list, oldest first. The last is the one of today.
     pub known: Vec<Epoch>,
@@ -20,7 +23,7 @@ pub struct Epochs {
 }
 
 /// Where one lane ended when an epoch began.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Fork {
     /// The lane.
     pub lane: Lane,

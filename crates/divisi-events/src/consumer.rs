@@ -1,0 +1,1 @@
+//! Feed to inbox to handler, in one transaction.

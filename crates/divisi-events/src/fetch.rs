@@ -1,0 +1,147 @@
+//! The one question that a consumer asks of a log.
+
+use std::fmt;
+use std::sync::Arc;
+
+use divisi_call::BoxFuture;
+use divisi_contract::{Answer, Context, Refusal, RefusalSpec};
+use divisi_store::{Epoch, Epochs, Lane, Pos, Record};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Records of one answer at the most.
+pub const RECORDS_MAX: u32 = 512;
+/// Bytes of one answer at the most, but always one record.
+pub const BYTES_MAX: u32 = 256 * 1024;
+/// How long a source keeps a question that it has nothing for, at the most.
+pub const WAIT_MS_MAX: u32 = 5_000;
+
+/// A question to a log: what comes after these positions?
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Fetch {
+    /// The topic.
+    pub topic: Arc<str>,
+    /// Who asks: a consumer's or a relay's name, under which its progress is kept.
+    pub reader: Arc<str>,
+    /// Only the lanes that it can take now, the longest unserved first.
+    pub lanes: Vec<LaneWanted>,
+    /// At most so many records; 0 asks for heads and epochs alone.
+    pub max_records: u32,
+    /// At most so many bytes, but always one record.
+    pub max_bytes: u32,
+    /// How long to wait when there is nothing, in milliseconds.
+    pub wait_ms: u32,
+}
+
+/// How far the reader is in one lane.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct LaneWanted {
+    /// The lane.
+    pub lane: Lane,
+    /// The epoch that the reader has entered.
+    pub epoch: Epoch,
+    /// The last position that took effect there.
+    pub pos: Pos,
+}
+
+/// The answer: per lane contiguous from the wanted position. It may be empty and may repeat; it never skips.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Fetched {
+    /// The records.
+    pub records: Vec<Arc<Record>>,
+    /// The end of each wanted lane.
+    pub heads: Vec<(Lane, Pos)>,
+    /// The source's list of epochs, for the wanted lanes.
+    pub epochs: Epochs,
+}
+
+/// Answers fetches: a log in this process, or one elsewhere.
+pub trait Feed: Send + Sync + 'static {
+    /// Asks. Dropping the future takes the question back.
+    fn fetch<'a>(&'a self, cx: &'a Context, want: Fetch) -> BoxFuture<'a, Answer<Fetched, FetchRefused>>;
+}
+
+/// Why a log did not answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum FetchRefused {
+    /// The app's graph does not name the caller as a listener.
+    NotAllowed,
+    /// The service has no such topic.
+    NoSuchTopic,
+    /// The reader has entered an epoch above the source's: this log answers for an older life of the database.
+    EpochAhead {
+        /// The source's epoch of today.
+        current: Epoch,
+    },
+    /// Retention has removed what the reader needs next.
+    RetentionExceeded {
+        /// The lane.
+        lane: Lane,
+        /// The highest position that was removed.
+        floor: Pos,
+    },
+}
+
+impl fmt::Display for FetchRefused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            FetchRefused::NotAllowed => f.write_str(
+                "the caller is not a listener of this topic; describe its reaction or projection in the app",
+            ),
+            FetchRefused::NoSuchTopic => f.write_str("the service has no such topic"),
+            FetchRefused::EpochAhead { current } => {
+                write!(
+                    f,
+                    "the reader has entered an epoch above {}, which is the source's of today",
+                    current.0
+                )
+            }
+            FetchRefused::RetentionExceeded { lane, floor } => write!(
+                f,
+                "retention has removed lane {lane} up to position {floor}, and the reader has not read that far"
+            ),
+        }
+    }
+}
+
+impl Refusal for FetchRefused {
+    fn specs() -> Vec<RefusalSpec> {
+        [
+            (FetchRefused::NotAllowed, "the caller is not a listener of this topic"),
+            (FetchRefused::NoSuchTopic, "the service has no such topic"),
+            (
+                FetchRefused::EpochAhead { current: Epoch(0) },
+                "the reader has entered an epoch above the source's",
+            ),
+            (
+                FetchRefused::RetentionExceeded { lane: Lane(0), floor: Pos(0) },
+                "retention has removed what is next",
+            ),
+        ]
+        .into_iter()
+        .map(|(refusal, message)| RefusalSpec {
+            code: refusal.code().to_owned(),
+            status: refusal.status(),
+            message: message.to_owned(),
+        })
+        .collect()
+    }
+
+    fn code(&self) -> &'static str {
+        match self {
+            FetchRefused::NotAllowed => "not-allowed",
+            FetchRefused::NoSuchTopic => "no-such-topic",
+            FetchRefused::EpochAhead { .. } => "epoch-ahead",
+            FetchRefused::RetentionExceeded { .. } => "retention-exceeded",
+        }
+    }
+
+    fn status(&self) -> u16 {
+        match self {
+            FetchRefused::NotAllowed => 403,
+            FetchRefused::NoSuchTopic => 404,
+            FetchRefused::EpochAhead { .. } => 409,
+            FetchRefused::RetentionExceeded { .. } => 410,
+        }
+    }
+}

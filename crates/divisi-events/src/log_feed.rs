@@ -1,0 +1,1 @@
+//! Answers fetches from a log.

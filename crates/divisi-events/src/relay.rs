@@ -1,0 +1,1 @@
+//! From the log to a carrier, in order, at least once.

@@ -1,0 +1,1 @@
+//! The newest records of a log, in memory.
