@@ -4,12 +4,12 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
-use divisi_contract::{CallError, CauseKind, Context, Contract, Refusal, Repeat, ServiceName, codec};
+use divisi_contract::{CallError, CauseKind, Context, Contract, KeptAnswers, Refusal, Repeat, ServiceName, codec};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::caller::{Call, Caller, Request};
-use crate::dispatch::malformed;
+use crate::dispatch::{Served, malformed};
 use crate::limit::InFlight;
 use crate::retry::Retry;
 use crate::route::{Place, Route};
@@ -21,6 +21,12 @@ pub trait Client: Clone + Send + Sync + 'static {
     fn contract() -> &'static Contract;
     /// A client for `caller`, over `route`.
     fn over(caller: ServiceName, route: Arc<Route>) -> Self;
+}
+
+/// A client whose contract `S` implements: how a service says what it serves.
+pub trait Serves<S>: Client {
+    /// Serves the contract with `service`; see the generated client's `serve`.
+    fn served(service: Arc<S>, answers: Option<Arc<dyn KeptAnswers>>) -> Served;
 }
 
 /// The way from one caller to one contract: `L` is the contract's object-safe twin. Cheap to clone.

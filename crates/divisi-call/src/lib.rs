@@ -13,6 +13,8 @@
 
 pub mod caller;
 pub mod client;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 pub mod dispatch;
 pub mod edge;
 pub mod in_process;
@@ -24,7 +26,7 @@ use std::future::Future;
 use std::pin::Pin;
 
 pub use caller::{Call, Caller, Request};
-pub use client::{Client, Link};
+pub use client::{Client, Link, Serves};
 pub use dispatch::{Dispatch, Served};
 pub use edge::{Edge, EdgeError, EdgeRequest};
 pub use limit::Limit;

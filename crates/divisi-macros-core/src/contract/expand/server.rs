@@ -36,8 +36,9 @@ pub(super) fn serve(model: &Model<'_>) -> TokenStream {
 
 /// The struct behind `serve`.
 pub(super) fn items(model: &Model<'_>) -> TokenStream {
-    let Model { private, ident, twin, .. } = model;
+    let Model { private, ident, client, twin, .. } = model;
     let (server, service) = (names::server(ident), names::service());
+    let [given, answers] = ["service", "answers"].map(names::local);
     let locals = model.methods.iter().map(|method| local(model, method));
     let dispatch = dispatch(model);
     quote! {
@@ -50,6 +51,15 @@ pub(super) fn items(model: &Model<'_>) -> TokenStream {
 
         impl<#service: #ident> #twin for #server<#service> {
             #(#locals)*
+        }
+
+        impl<#service: #ident> #private::call::Serves<#service> for #client {
+            fn served(
+                #given: ::std::sync::Arc<#service>,
+                #answers: ::core::option::Option<::std::sync::Arc<dyn #private::contract::KeptAnswers>>,
+            ) -> #private::call::Served {
+                #client::serve(#given, #answers)
+            }
         }
 
         #dispatch
