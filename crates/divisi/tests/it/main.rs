@@ -1,3 +1,4 @@
 //! What a user of the façade may rely on.
 
 mod blog;
+mod callers;
