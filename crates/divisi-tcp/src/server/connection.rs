@@ -1,0 +1,348 @@
+//! One connection, seen from the server: a single task reads, answers and writes.
+
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context as Task, Poll, Waker};
+
+use bytes::{Buf, Bytes};
+use divisi_call::{BoxFuture, in_process};
+use divisi_contract::{CallError, CauseKind, Context, Deadline, ServiceName};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::sync::watch;
+use tokio::time::{Instant, Sleep};
+use tracing::{debug, warn};
+
+use super::in_flight::{InFlight, Outcome};
+use super::offers::Offers;
+use crate::frame::{Decoder, Frame, FrameError};
+use crate::handshake::{self, HandshakeError, Hello, Refuse, Welcome};
+use crate::limits::{FRAME_MIN, HANDSHAKE_FRAME_MAX, Limits};
+use crate::message::{self, Kind, MessageError, RequestHead};
+use crate::outgoing::Outgoing;
+
+/// A connection that is being served.
+struct Connection {
+    read: OwnedReadHalf,
+    write: OwnedWriteHalf,
+    decoder: Decoder,
+    out: Outgoing,
+    in_flight: InFlight,
+    offers: Arc<Offers>,
+    limits: Arc<Limits>,
+    /// The largest frame that the client takes.
+    answer_max: usize,
+    /// Who called last: a peer calls in few names, and each is made once.
+    caller: ServiceName,
+    /// Ready when the server shuts down; taken when that has been seen.
+    drain: Option<BoxFuture<'static, ()>>,
+    idle: Pin<Box<Sleep>>,
+    /// Whether a byte moved since `idle` was set.
+    moved: bool,
+}
+
+/// Why a connection ended.
+#[derive(Debug, thiserror::Error)]
+enum End {
+    #[error("the client closed it")]
+    Closed,
+    #[error("it was idle for too long")]
+    Idle,
+    #[error("it failed")]
+    Io(#[from] std::io::Error),
+    #[error("the client broke the protocol")]
+    Frame(#[from] FrameError),
+    #[error("the client broke the protocol")]
+    Message(#[from] MessageError),
+    #[error("the client used the id {id} for two calls at once")]
+    SameId { id: u64 },
+}
+
+/// Serves one connection until its end.
+pub(super) async fn serve(
+    stream: TcpStream,
+    peer: SocketAddr,
+    offers: Arc<Offers>,
+    limits: Arc<Limits>,
+    draining: watch::Receiver<bool>,
+) {
+    let greeting = greet(stream, &offers, &limits);
+    let greeted = match tokio::time::timeout(limits.handshake_within, greeting).await {
+        Ok(greeted) => greeted,
+        Err(_) => Err(HandshakeError::TimeOut),
+    };
+    let (read, write, decoder, hello) = match greeted {
+        Ok(greeted) => greeted,
+        // A look whether the port is open, or a client that gave up: nothing to worry about.
+        Err(HandshakeError::Silent | HandshakeError::Io(_)) => return,
+        Err(error) => {
+            let error = chain(&error);
+            warn!(peer.address = %peer, error, "closed a connection from {peer} that did not greet: {error}");
+            return;
+        }
+    };
+    debug!(peer.address = %peer, peer.name = hello.name, "`{}` connected from {peer}", hello.name);
+    let mut connection = Connection {
+        read,
+        write,
+        decoder,
+        out: Outgoing::default(),
+        in_flight: InFlight::default(),
+        answer_max: usize::try_from(hello.frame_max).unwrap_or(usize::MAX).clamp(FRAME_MIN, limits.frame_max),
+        caller: ServiceName::from(hello.name.as_str()),
+        drain: Some(Box::pin(wait_for(draining))),
+        idle: Box::pin(tokio::time::sleep(limits.idle_max)),
+        moved: false,
+        offers,
+        limits,
+    };
+    let end = std::future::poll_fn(|task| connection.poll(task)).await;
+    match &end {
+        End::Closed | End::Io(_) | End::Idle => {
+            debug!(peer.address = %peer, "connection of `{}` from {peer} ended: {}", hello.name, chain(&end));
+        }
+        End::Frame(_) | End::Message(_) | End::SameId { .. } => {
+            let error = chain(&end);
+            warn!(peer.address = %peer, error, "cut the connection of `{}` from {peer}: {error}", hello.name);
+        }
+    }
+}
+
+/// Answers the greeting of one client too many.
+pub(super) async fn refuse(stream: TcpStream, limits: &Limits, message: String) {
+    let refusal = async {
+        let (mut read, write) = stream.into_split();
+        let mut decoder = Decoder::new(HANDSHAKE_FRAME_MAX);
+        // Its greeting is read first: closing with bytes unread would take back the refusal.
+        handshake::read(&mut read, &mut decoder).await?;
+        send_refusal(write, &Refuse { message }).await
+    };
+    // Whether it heard the reason or gave up before does not matter here.
+    let _ = tokio::time::timeout(limits.handshake_within, refusal).await;
+}
+
+async fn greet(
+    stream: TcpStream,
+    offers: &Offers,
+    limits: &Limits,
+) -> Result<(OwnedReadHalf, OwnedWriteHalf, Decoder, Hello), HandshakeError> {
+    stream.set_nodelay(true)?;
+    let (mut read, write) = stream.into_split();
+    let mut decoder = Decoder::new(HANDSHAKE_FRAME_MAX);
+    let Frame { kind, body, .. } = handshake::read(&mut read, &mut decoder).await?;
+    if kind != Kind::Hello as u8 {
+        return Err(HandshakeError::NotAGreeting { kind });
+    }
+    let hello: Hello = handshake::parse(Kind::Hello, &body)?;
+    let version = match handshake::agree(&hello) {
+        Ok(version) => version,
+        Err(refuse) => {
+            send_refusal(write, &refuse).await?;
+            return Err(HandshakeError::Refused { message: refuse.message });
+        }
+    };
+    let welcome = Welcome {
+        version,
+        frame_max: u32::try_from(limits.frame_max).unwrap_or(u32::MAX),
+        calls_max: u32::try_from(limits.calls_in_flight_max).unwrap_or(u32::MAX),
+        contracts: offers.list(),
+    };
+    let mut out = Outgoing::default();
+    handshake::put(&mut out, Kind::Welcome, &welcome)?;
+    flush(&write, &mut out).await?;
+    decoder.set_max(limits.frame_max);
+    Ok((read, write, decoder, hello))
+}
+
+async fn send_refusal(mut write: OwnedWriteHalf, refuse: &Refuse) -> Result<(), HandshakeError> {
+    let mut out = Outgoing::default();
+    handshake::put(&mut out, Kind::Refuse, refuse)?;
+    flush(&write, &mut out).await?;
+    Ok(write.shutdown().await?)
+}
+
+async fn flush(write: &OwnedWriteHalf, out: &mut Outgoing) -> std::io::Result<()> {
+    std::future::poll_fn(|task| out.poll_write(write.as_ref(), task, &mut 0)).await
+}
+
+async fn wait_for(mut draining: watch::Receiver<bool>) {
+    // A sender that is gone means that the server is: drain as well.
+    let _ = draining.wait_for(|draining| *draining).await;
+}
+
+impl Connection {
+    /// Reads, answers and writes until nothing moves; ready when the connection is over.
+    fn poll(&mut self, task: &mut Task<'_>) -> Poll<End> {
+        match self.poll_moves(task) {
+            Ok(()) => self.poll_idle(task),
+            Err(end) => Poll::Ready(end),
+        }
+    }
+
+    fn poll_moves(&mut self, task: &mut Task<'_>) -> Result<(), End> {
+        self.poll_drain(task);
+        loop {
+            while let Poll::Ready((id, outcome)) = self.in_flight.poll_ended(task) {
+                self.answer(id, outcome);
+            }
+            let all_taken = self.take_frames()?;
+            let mut written = 0;
+            let write = self.out.poll_write(self.write.as_ref(), task, &mut written);
+            self.moved |= written > 0;
+            if let Poll::Ready(result) = write {
+                result?;
+            }
+            if self.is_behind() {
+                // The client does not take its answers: it is not asked for more until it does.
+                return Ok(());
+            }
+            if !all_taken {
+                continue;
+            }
+            match pin!(self.read.read_buf(self.decoder.space())).poll(task) {
+                Poll::Pending => return Ok(()),
+                Poll::Ready(Ok(0)) => return Err(End::Closed),
+                Poll::Ready(Ok(_)) => self.moved = true,
+                Poll::Ready(Err(error)) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Whether answers wait that the client does not take.
+    fn is_behind(&self) -> bool {
+        self.out.len() >= self.limits.write_buffer_max
+    }
+
+    /// Handles what has been read; `false` when it stopped because too many answers wait.
+    fn take_frames(&mut self) -> Result<bool, End> {
+        while !self.is_behind() {
+            match self.decoder.next_frame()? {
+                Some(frame) => self.take(frame)?,
+                None => return Ok(true),
+            }
+        }
+        Ok(false)
+    }
+
+    fn take(&mut self, frame: Frame) -> Result<(), End> {
+        let id = frame.id;
+        match Kind::of(frame.kind) {
+            Some(Kind::Request) => {
+                if self.in_flight.contains(id) {
+                    return Err(End::SameId { id });
+                }
+                if let Some(outcome) = self.start(id, frame.body)? {
+                    self.answer(id, outcome);
+                }
+            }
+            Some(Kind::Cancel) => self.in_flight.cancel(id),
+            Some(Kind::Ping) => {
+                message::put_bare(&mut self.out, Kind::Pong, id);
+            }
+            // What only a server says, or says again, changes nothing here.
+            Some(_) => {}
+            None if id == 0 || self.in_flight.contains(id) => {}
+            None => {
+                let text = format!("frames of the kind {:#04x} are not known here", frame.kind);
+                self.answer(id, Err(CallError::not_run(CauseKind::NoSuchMethod, text)));
+            }
+        }
+        Ok(())
+    }
+
+    /// Begins a call. A handler that is ready at once has its outcome here; one that waits becomes a task.
+    fn start(&mut self, id: u64, mut body: Bytes) -> Result<Option<Outcome>, End> {
+        let (head, offset) = RequestHead::parse(&body)?;
+        let refuse = |kind, text: String| Ok(Some(Err(CallError::not_run(kind, text))));
+        if self.drain.is_none() {
+            return refuse(CauseKind::Draining, "the callee is shutting down".to_owned());
+        }
+        if self.in_flight.len() >= self.limits.calls_in_flight_max {
+            let max = self.limits.calls_in_flight_max;
+            return refuse(
+                CauseKind::Overloaded,
+                format!("the callee has {max} calls in flight on this connection, which is its limit"),
+            );
+        }
+        let Some((dispatch, method)) = self.offers.find(head.contract, head.method) else {
+            return refuse(
+                CauseKind::NoSuchMethod,
+                format!("the callee has no method {} of a contract {}", head.method, head.contract),
+            );
+        };
+        let deadline = match head.left {
+            None => Deadline::NEVER,
+            Some(left) if left.is_zero() => {
+                return refuse(
+                    CauseKind::DeadlinePassed,
+                    "the deadline had passed before the call arrived".to_owned(),
+                );
+            }
+            Some(left) => Deadline::after(divisi_call::now(), left),
+        };
+        if self.caller.as_str() != head.caller {
+            self.caller = ServiceName::from(head.caller);
+        }
+        let mut cx = Context::root(&self.caller).with_trace(head.trace).with_deadline(deadline);
+        if let Some(key) = head.key {
+            cx = cx.with_key(key);
+        }
+        body.advance(offset);
+        let dispatch = Arc::clone(dispatch);
+        let Some(mut handler) = guarded(|| dispatch.dispatch(method, cx, body)) else {
+            return Ok(Some(Err(CallError::unknown(CauseKind::Bug, "the callee panicked"))));
+        };
+        // The waker does nothing: a handler that is not ready is polled again by the task it becomes.
+        let mut task = Task::from_waker(Waker::noop());
+        let first = pin!(in_process::within(Deadline::NEVER, &mut handler)).poll(&mut task);
+        match first {
+            Poll::Ready(outcome) => Ok(Some(outcome)),
+            Poll::Pending => {
+                self.in_flight.start(id, deadline, handler);
+                Ok(None)
+            }
+        }
+    }
+
+    fn answer(&mut self, id: u64, outcome: Outcome) {
+        message::put_answer(&mut self.out, id, outcome, self.answer_max);
+    }
+
+    /// Tells the client when the server shuts down. The client closes when it has its last answer.
+    fn poll_drain(&mut self, task: &mut Task<'_>) {
+        if self.drain.as_mut().is_some_and(|drain| drain.as_mut().poll(task).is_ready()) {
+            self.drain = None;
+            message::put_bare(&mut self.out, Kind::Drain, 0);
+        }
+    }
+
+    fn poll_idle(&mut self, task: &mut Task<'_>) -> Poll<End> {
+        while self.idle.as_mut().poll(task).is_ready() {
+            // A call that takes its time is no reason to hang up: the client's pings show that it is there.
+            if !std::mem::take(&mut self.moved) {
+                return Poll::Ready(End::Idle);
+            }
+            self.idle.as_mut().reset(Instant::now() + self.limits.idle_max);
+        }
+        Poll::Pending
+    }
+}
+
+/// Runs the part of a handler that comes before its future; `None` when it panicked.
+fn guarded<T>(begin: impl FnOnce() -> T) -> Option<T> {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(begin)).ok()
+}
+
+/// An error with its causes.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}

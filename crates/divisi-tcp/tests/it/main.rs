@@ -1,0 +1,5 @@
+//! Calls over real sockets.
+
+mod support;
+
+mod calls;
