@@ -40,8 +40,10 @@ pub struct LaneWanted {
     pub lane: Lane,
     /// The epoch that the reader has entered.
     pub epoch: Epoch,
-    /// The last position that took effect there.
+    /// The last position that the reader has in hand: what comes after it is wanted.
     pub pos: Pos,
+    /// The last position that took effect there, at or below `pos`: the reader's progress, which retention trusts.
+    pub applied: Pos,
 }
 
 /// The answer: per lane contiguous from the wanted position. It may be empty and may repeat; it never skips.
