@@ -12,13 +12,14 @@
 //! In order of use: [`handler`] (what a service does with an event), [`fetch`] (the one question that a consumer
 //! asks), [`tail`] and [`log_feed`] (who answers it), [`epochs`] (when a source goes back in time), [`consumer`]
 //! (feed to inbox to handler, in one transaction), [`projection`] (events folded into a read model), [`carrier`] and
-//! [`relay`] (a broker between).
+//! [`relay`] (a broker between), [`lane`] (when a reader of a broker asks the log).
 
 pub mod carrier;
 pub mod consumer;
 pub mod epochs;
 pub mod fetch;
 pub mod handler;
+pub mod lane;
 pub mod log_feed;
 pub mod projection;
 pub mod relay;
