@@ -1,0 +1,147 @@
+//! How fast calls are, beside a bare loop of length-prefixed frames: `cargo run --release -p divisi-tcp --example echo_speed`.
+//!
+//! Both echo the same bytes, the size of a record of ten fields, on the same runtime, with 1, 64 and 256 calls in
+//! flight. The bare loop has no ids, no deadlines and no limits: it is what the socket gives.
+
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use divisi_call::{BoxFuture, Call, Caller, Dispatch, Request, Served};
+use divisi_contract::{CallError, Context, Contract, Deadline, Method, Repeat, ServiceName};
+use divisi_tcp::{Client, ClientOptions, Limits, Server};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+const ECHO: Call = Call { contract: "echo", version: 1, method: "echo", repeat: Repeat::Once };
+const RECORD: usize = 240;
+const RUN: Duration = Duration::from_secs(2);
+
+struct Echo;
+
+impl Dispatch for Echo {
+    fn dispatch(
+        self: Arc<Self>,
+        _: &str,
+        _: Context,
+        arguments: Bytes,
+    ) -> BoxFuture<'static, Result<Bytes, CallError<Bytes>>> {
+        Box::pin(async move { Ok(arguments) })
+    }
+}
+
+fn contract() -> &'static Contract {
+    static CONTRACT: OnceLock<Contract> = OnceLock::new();
+    CONTRACT.get_or_init(|| Contract {
+        name: "echo".to_owned(),
+        version: 1,
+        docs: String::new(),
+        methods: vec![Method {
+            name: "echo".to_owned(),
+            docs: String::new(),
+            repeat: Repeat::Once,
+            routes: Vec::new(),
+            arguments: Vec::new(),
+            answer: Default::default(),
+            refusals: Vec::new(),
+        }],
+    })
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let served = Served::new(contract(), Arc::new(Echo), Arc::new(()));
+    let services = vec![(ServiceName::from("echo"), vec![served])];
+    let server = Server::bind("127.0.0.1:0", services, Limits::default()).await?;
+    let addr = server.local_addr()?.to_string();
+    let serving = tokio::spawn(server.serve(std::future::pending()));
+    let client = Arc::new(Client::new(addr, ClientOptions::default()));
+
+    let bare = TcpListener::bind("127.0.0.1:0").await?;
+    let bare_addr = bare.local_addr()?;
+    let bare_serving = tokio::spawn(serve_bare(bare));
+
+    println!("{:>9}  {:>12}  {:>12}  {:>5}", "in flight", "divisi /s", "bare /s", "ratio");
+    for in_flight in [1, 64, 256] {
+        let calls = calls(&client, in_flight).await?;
+        let bare = tokio::spawn(bare_calls(bare_addr, in_flight)).await??;
+        println!("{in_flight:>9}  {calls:>12.0}  {bare:>12.0}  {:>5.2}", calls / bare);
+    }
+    serving.abort();
+    bare_serving.abort();
+    Ok(())
+}
+
+async fn calls(client: &Arc<Client>, in_flight: usize) -> Result<f64, Box<dyn std::error::Error>> {
+    let start = Instant::now();
+    let callers: Vec<_> = (0..in_flight)
+        .map(|_| {
+            let client = Arc::clone(client);
+            tokio::spawn(async move {
+                let service = ServiceName::from("echo");
+                let arguments = Bytes::from(vec![1; RECORD]);
+                let mut n = 0_u64;
+                while start.elapsed() < RUN {
+                    let deadline = Deadline::after(Instant::now(), Duration::from_secs(5));
+                    let cx = Context::root("bench").with_deadline(deadline);
+                    let request =
+                        Request { service: &service, call: &ECHO, cx: &cx, arguments: arguments.clone() };
+                    client.call(request).await?;
+                    n += 1;
+                }
+                Ok::<u64, CallError<Bytes>>(n)
+            })
+        })
+        .collect();
+    let mut n = 0;
+    for caller in callers {
+        n += caller.await?.map_err(|error| format!("{error:?}"))?;
+    }
+    Ok(n as f64 / start.elapsed().as_secs_f64())
+}
+
+/// The least a client can do: it writes a batch of frames, and reads as many.
+async fn bare_calls(
+    addr: std::net::SocketAddr,
+    in_flight: usize,
+) -> std::io::Result<f64> {
+    let mut stream = TcpStream::connect(addr).await?;
+    stream.set_nodelay(true)?;
+    let mut batch = Vec::new();
+    for _ in 0..in_flight {
+        batch.extend_from_slice(&(RECORD as u32).to_be_bytes());
+        batch.extend_from_slice(&[1; RECORD]);
+    }
+    let mut answers = vec![0; batch.len()];
+    let start = Instant::now();
+    let mut n = 0;
+    while start.elapsed() < RUN {
+        stream.write_all(&batch).await?;
+        stream.read_exact(&mut answers).await?;
+        n += in_flight;
+    }
+    Ok(n as f64 / start.elapsed().as_secs_f64())
+}
+
+async fn serve_bare(listener: TcpListener) -> std::io::Result<()> {
+    loop {
+        let (mut stream, _) = listener.accept().await?;
+        stream.set_nodelay(true)?;
+        let (mut read, mut out) = (bytes::BytesMut::new(), Vec::new());
+        loop {
+            read.reserve(64 * 1024);
+            if stream.read_buf(&mut read).await? == 0 {
+                break;
+            }
+            while let Some(length) = read.first_chunk::<4>() {
+                let length = u32::from_be_bytes(*length) as usize;
+                if read.len() < 4 + length {
+                    break;
+                }
+                out.extend_from_slice(&read.split_to(4 + length));
+            }
+            stream.write_all(&out).await?;
+            out.clear();
+        }
+    }
+}
