@@ -174,7 +174,13 @@ impl Drop for CountsItsDrop<'_> {
 
 /// Kept answers for as long as the service lives.
 #[derive(Default)]
-struct Kept(Mutex<HashMap<(String, String), ([u8; 16], Bytes)>>);
+struct Kept(Mutex<HashMap<Place, KeptAnswer>>);
+
+/// Scope and key.
+type Place = (String, String);
+
+/// The fingerprint of the arguments, and what was answered to them.
+type KeptAnswer = ([u8; 16], Bytes);
 
 impl Kept {
     fn keep(&self, keyed: &Keyed, answer: &u64) {

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use syn::ext::IdentExt;
 use syn::{ReceiverKind, ReturnType, TraitItem};
 
-use super::parse::{Contract, Method, Promise, Verb};
+use super::parse::{Contract, Method, Promise, Verb, is_context};
 use crate::errors::Errors;
 
 /// Notes everything that is wrong with `contract`.
@@ -105,7 +105,8 @@ fn takes_self(method: &Method, errors: &mut Errors) {
 }
 
 fn takes_context(method: &Method, errors: &mut Errors) {
-    if method.context.is_none() {
+    let elsewhere = method.arguments.iter().any(|argument| is_context(&argument.ty));
+    if method.context.is_none() && !elsewhere {
         errors.push(
             &method.item.sig.ident,
             "a contract method takes `cx: &Context` after `&self`: the deadline, the trace and the caller are in it",

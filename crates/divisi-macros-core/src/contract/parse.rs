@@ -119,6 +119,10 @@ fn method(item: &mut TraitItemFn, errors: &mut Errors) -> Method {
     let mut flags = Vec::new();
     item.attrs.retain(|attribute| {
         if let Some(verb) = Verb::of(attribute) {
+            if matches!(attribute.meta, Meta::Path(_)) {
+                errors.push(attribute, NO_PATH);
+                return false;
+            }
             match attribute.parse_args::<RouteArguments>() {
                 Ok(RouteArguments { path, options }) => {
                     routes.push(Route { attribute: attribute.clone(), verb, path, status: options.status });
@@ -129,6 +133,10 @@ fn method(item: &mut TraitItemFn, errors: &mut Errors) -> Method {
             return false;
         }
         if attribute.path().is_ident("call") {
+            if matches!(attribute.meta, Meta::Path(_)) {
+                errors.push(attribute, "`#[call]` says `#[call(idempotent)]` or `#[call(keyed)]`");
+                return false;
+            }
             match attribute.parse_args::<MethodOptions>() {
                 Ok(MethodOptions { status: Some(status), .. }) => {
                     errors.push(
@@ -175,7 +183,7 @@ fn method(item: &mut TraitItemFn, errors: &mut Errors) -> Method {
 }
 
 /// Whether this is `&Context`, under whatever path.
-fn is_context(ty: &Type) -> bool {
+pub(super) fn is_context(ty: &Type) -> bool {
     let Type::Reference(reference) = ty else { return false };
     reference.mutability.is_none()
         && matches!(&*reference.elem, Type::Path(TypePath { path, qself: None, .. })
@@ -208,6 +216,8 @@ fn answer(output: &ReturnType) -> Option<Answer> {
     Some(Answer { value, refusal: refusal.flatten() })
 }
 
+const NO_PATH: &str = "a route starts with its path, like `#[get(\"/posts/{post}\")]`";
+
 /// The options that may follow a path, or stand alone in `#[call(…)]`.
 #[derive(Default)]
 struct MethodOptions {
@@ -223,7 +233,7 @@ struct RouteArguments {
 impl Parse for RouteArguments {
     fn parse(input: ParseStream<'_>) -> syn::Result<RouteArguments> {
         if !input.peek(LitStr) {
-            return Err(input.error("a route starts with its path, like `#[get(\"/posts/{post}\")]`"));
+            return Err(syn::Error::new(input.span(), NO_PATH));
         }
         let path = input.parse()?;
         let mut options = MethodOptions::default();

@@ -49,7 +49,7 @@ fn reason(variant: &mut Variant, errors: &mut Errors) -> Reason {
         if !attribute.path().is_ident("refuse") {
             return true;
         }
-        match attribute.parse_args() {
+        match attribute.parse_args::<Says>() {
             Ok(one) => says.push(one),
             Err(error) => {
                 unreadable = true;
@@ -77,16 +77,16 @@ impl Parse for Says {
         let example =
             "a refusal says its status and a sentence, like `#[refuse(404, \"no post has this id\")]`";
         if !input.peek(LitInt) {
-            return Err(input.error(example));
+            return Err(syn::Error::new(input.span(), example));
         }
         let status = input.parse()?;
         if !input.peek(Token![,]) || !input.peek2(LitStr) {
-            return Err(input.error(example));
+            return Err(syn::Error::new(input.span(), example));
         }
         input.parse::<Token![,]>()?;
         let message = input.parse()?;
         if !input.is_empty() {
-            return Err(input.error(example));
+            return Err(syn::Error::new(input.span(), example));
         }
         Ok(Says { status, message })
     }

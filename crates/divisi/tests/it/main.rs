@@ -2,3 +2,4 @@
 
 mod blog;
 mod callers;
+mod messages;

@@ -3,13 +3,15 @@
 use syn::visit_mut::{self, VisitMut};
 use syn::{Lifetime, Type};
 
-use crate::contract::parse::Method;
+use crate::contract::parse::{Method, is_context};
 use crate::errors::Errors;
 
 /// Arguments and answers own what they hold: they may come from another machine.
 pub(super) fn are_owned(method: &Method, errors: &mut Errors) {
     for argument in &method.arguments {
-        if borrows(&argument.ty) {
+        if is_context(&argument.ty) {
+            errors.push(&argument.ty, "the context comes first, right after `&self`, and once");
+        } else if borrows(&argument.ty) {
             errors.push(
                 &argument.ty,
                 format!(

@@ -80,11 +80,11 @@ fn method(model: &Model<'_>, method: &Checked<'_>) -> TokenStream {
                     )
                     .await;
                     ::core::mem::drop(#held);
-                    #private::call::in_process::answer_could_travel(#outcome)
+                    #private::call::in_process::answer_could_travel::<#value, #refusal>(#outcome)
                 }
                 #private::call::client::Way::Remote(#callee, #held) => {
                     let #outcome: ::core::result::Result<#value, #error> =
-                        self.link.remote(#callee, #call, #cx, &#borrowed).await;
+                        self.link.remote::<_, #value, #refusal>(#callee, #call, #cx, &#borrowed).await;
                     ::core::mem::drop(#held);
                     #outcome
                 }

@@ -55,7 +55,7 @@ fn arm(model: &Model<'_>, n: usize, checked: &Checked<'_>) -> Option<TokenStream
         })
         .collect();
     let [cx, request, parts] = ["cx", "request", "parts"].map(names::local);
-    let Checked { ident, names, types, .. } = checked;
+    let Checked { ident, names, types, value, refusal, .. } = checked;
     let decoded = names.iter().zip(types).map(|(ident, ty)| {
         let name = ident.unraw().to_string();
         let decode = if in_path.contains(name.as_str()) {
@@ -67,7 +67,7 @@ fn arm(model: &Model<'_>, n: usize, checked: &Checked<'_>) -> Option<TokenStream
         };
         quote!(let #ident = #parts.#decode;)
     });
-    let run = quote!(#private::call::edge::answer(#client::#ident(self, #cx, #(#names),*).await));
+    let run = quote!(#private::call::edge::answer::<#value, #refusal>(#client::#ident(self, #cx, #(#names),*).await));
     let body = if names.is_empty() {
         quote! {
             let _ = #request;

@@ -99,24 +99,24 @@ fn local(model: &Model<'_>, method: &Checked<'_>) -> TokenStream {
 fn dispatch(model: &Model<'_>) -> TokenStream {
     let Model { private, ident, twin, .. } = model;
     let (server, service) = (names::server(ident), names::service());
-    let [method, cx, bytes, error, received, work] =
-        ["method", "cx", "bytes", "error", "received", "work"].map(names::local);
+    let [method, cx, bytes, error, received, work, deadline] =
+        ["method", "cx", "bytes", "error", "received", "work", "deadline"].map(names::local);
     let contract = &model.contract.name;
     let arms = model.methods.iter().map(|checked| {
         let name = super::data::name(checked);
-        let Checked { ident, names, .. } = checked;
+        let Checked { ident, names, value, refusal, .. } = checked;
         let struct_name = names::received(ident);
         quote! {
             #name => ::std::boxed::Box::pin(async move {
                 #private::call::in_process::in_time(&#cx)?;
-                let deadline = #cx.deadline();
+                let #deadline = #cx.deadline();
                 let #work = ::core::pin::pin!(async move {
                     let #received: #struct_name = #private::call::dispatch::arguments(&#bytes)?;
-                    #private::call::dispatch::outcome(
+                    #private::call::dispatch::outcome::<#value, #refusal>(
                         #twin::#ident(&*self, #cx, #(#received.#names),*).await,
                     )
                 });
-                #private::call::in_process::within(deadline, #work).await
+                #private::call::in_process::within(#deadline, #work).await
             }),
         }
     });

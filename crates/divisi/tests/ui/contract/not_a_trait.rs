@@ -1,0 +1,4 @@
+#[divisi::contract]
+struct Shop;
+
+fn main() {}

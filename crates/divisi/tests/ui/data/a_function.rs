@@ -1,0 +1,4 @@
+#[divisi::data]
+fn thing() {}
+
+fn main() {}

@@ -1,0 +1,4 @@
+#[divisi::data(crat = divisi)]
+struct Thing;
+
+fn main() {}

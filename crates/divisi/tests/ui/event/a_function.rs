@@ -1,0 +1,4 @@
+#[divisi::event(topic = "shop", key = "item")]
+fn sold() {}
+
+fn main() {}

@@ -1,0 +1,4 @@
+#[divisi::event(topic = "shop", key = "item")]
+struct Sold(String);
+
+fn main() {}

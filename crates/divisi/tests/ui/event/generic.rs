@@ -1,0 +1,6 @@
+#[divisi::event(topic = "shop", key = "item")]
+struct Sold<T> {
+    item: T,
+}
+
+fn main() {}

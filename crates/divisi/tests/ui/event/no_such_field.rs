@@ -1,0 +1,6 @@
+#[divisi::event(topic = "shop", key = "itme")]
+struct Sold {
+    item: String,
+}
+
+fn main() {}

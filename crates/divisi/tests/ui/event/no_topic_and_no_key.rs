@@ -1,0 +1,6 @@
+#[divisi::event]
+struct Sold {
+    item: String,
+}
+
+fn main() {}

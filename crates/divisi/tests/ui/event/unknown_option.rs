@@ -1,0 +1,6 @@
+#[divisi::event(topic = "shop", key = "item", verison = 2, version = 0)]
+struct Sold {
+    item: String,
+}
+
+fn main() {}

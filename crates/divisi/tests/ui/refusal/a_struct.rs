@@ -1,0 +1,4 @@
+#[divisi::refusal]
+struct No;
+
+fn main() {}

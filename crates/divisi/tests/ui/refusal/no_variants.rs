@@ -1,0 +1,4 @@
+#[divisi::refusal]
+enum No {}
+
+fn main() {}

@@ -1,0 +1,6 @@
+#[divisi::refusal]
+enum No {
+    Never,
+}
+
+fn main() {}
