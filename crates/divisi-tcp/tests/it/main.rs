@@ -1,6 +1,10 @@
 //! Calls over real sockets.
 
+mod raw;
 mod support;
 
+mod bounds;
 mod calls;
 mod conformance;
+mod endings;
+mod greetings;

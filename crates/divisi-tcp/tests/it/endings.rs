@@ -1,0 +1,258 @@
+//! How connections end, and what callers may conclude.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use bytes::Bytes;
+use divisi_contract::CauseKind;
+use divisi_tcp::message::Kind;
+use divisi_tcp::{Drained, Limits, Server};
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::raw::{Raw, request};
+use crate::support::*;
+
+#[tokio::test]
+async fn a_call_under_which_the_server_dies_may_have_run() {
+    let server = Running::start(Limits::default()).await;
+    let client = Arc::new(server.client());
+    let call = tokio::spawn({
+        let client = Arc::clone(&client);
+        async move { ask(&client, &WAIT, &cx(), b"").await }
+    });
+    server.probe.until("the call runs", |probe| probe.began.load(Ordering::SeqCst) == 1).await;
+    server.kill().await;
+    let outcome = call.await.expect("no panic");
+    assert_may_have_run(&outcome, CauseKind::Disconnected, "the connection ended before the answer came");
+}
+
+#[tokio::test]
+async fn what_was_not_sent_in_full_when_the_connection_broke_did_not_run() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let addr = listener.local_addr().expect("it is bound").to_string();
+    let client = Arc::new(client(&addr, Limits { frame_max: 64 << 20, ..Limits::default() }));
+    let call = |arguments: Vec<u8>| {
+        let client = Arc::clone(&client);
+        tokio::spawn(async move { ask(&client, &ECHO, &cx(), &arguments).await })
+    };
+    let sent = call(b"small".to_vec());
+    let mut raw = Raw::server(&listener).await;
+    let frame = raw.next().await.expect("the small one comes");
+    assert!(frame.body.ends_with(b"small"));
+    // Larger than what two sockets hold between them, so its end never leaves.
+    let large = [call(vec![1; 15 << 20]), call(vec![2; 15 << 20])];
+    raw.stream.readable().await.expect("the first bytes of the large ones come");
+    drop(raw);
+    drop(listener);
+    let outcome = sent.await.expect("no panic");
+    assert_may_have_run(&outcome, CauseKind::Disconnected, "before the answer came");
+    for call in large {
+        let outcome = call.await.expect("no panic");
+        match &outcome {
+            // One that had not begun looked for another connection, and found none.
+            Err(divisi_contract::CallError::NotRun(cause)) if cause.kind == CauseKind::Unreachable => {}
+            _ => assert_not_run(&outcome, CauseKind::Disconnected, "before the request was sent"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn who_is_not_there_is_named() {
+    let addr = free_addr().await;
+    let limits = Limits { unreachable_after: Duration::from_millis(200), ..Limits::default() };
+    let outcome = ask(&client(&addr, limits), &ECHO, &cx(), b"").await;
+    let text = format!("posts at {addr} is not reachable: connection refused");
+    assert_not_run(&outcome, CauseKind::Unreachable, &text);
+}
+
+#[tokio::test]
+async fn a_call_waits_for_a_connection_no_longer_than_its_deadline() {
+    let addr = free_addr().await;
+    let limits = Limits { unreachable_after: PATIENCE * 2, ..Limits::default() };
+    let outcome = ask(&client(&addr, limits), &ECHO, &cx_for(Duration::from_millis(100)), b"").await;
+    assert_not_run(&outcome, CauseKind::Unreachable, "connection refused");
+}
+
+#[tokio::test]
+async fn a_call_waits_while_its_callee_restarts() {
+    let server = Running::start(Limits::default()).await;
+    let addr = server.addr.clone();
+    let client = Arc::new(client(&addr, Limits { unreachable_after: PATIENCE, ..Limits::default() }));
+    assert!(ask(&client, &ECHO, &cx(), b"").await.is_ok());
+    server.kill().await;
+    let call = tokio::spawn({
+        let client = Arc::clone(&client);
+        async move { ask(&client, &ECHO, &cx(), b"again").await }
+    });
+    let server = Running::start_at(&addr, Limits::default()).await;
+    let outcome = call.await.expect("no panic");
+    if outcome.is_err() {
+        // It was on its way when the old connection broke; what comes after it is not.
+        assert_may_have_run(&outcome, CauseKind::Disconnected, "");
+    }
+    assert_eq!(ask(&client, &ECHO, &cx(), b"more").await, Ok(Bytes::from_static(b"more")));
+    assert!(server.probe.ran.load(Ordering::SeqCst) >= 1);
+}
+
+#[tokio::test]
+async fn a_drain_lets_calls_end_and_takes_no_new_ones() {
+    let mut server = Running::start(Limits::default()).await;
+    let limits = Limits { unreachable_after: Duration::from_millis(100), ..Limits::default() };
+    let client = Arc::new(client(&server.addr, limits));
+    let running = tokio::spawn({
+        let client = Arc::clone(&client);
+        async move { ask(&client, &WAIT, &cx(), b"old").await }
+    });
+    server.probe.until("the call runs", |probe| probe.began.load(Ordering::SeqCst) == 1).await;
+    server.shut_down();
+    until_refused(&server.addr).await;
+    let outcome = ask(&client, &ECHO, &cx(), b"new").await;
+    assert!(
+        matches!(&outcome, Err(divisi_contract::CallError::NotRun(cause))
+            if matches!(cause.kind, CauseKind::Draining | CauseKind::Unreachable)),
+        "{outcome:?}"
+    );
+    let probe = Arc::clone(&server.probe);
+    assert_eq!(probe.ran.load(Ordering::SeqCst), 1, "the old call alone");
+    probe.gate.add_permits(1);
+    assert_eq!(running.await.expect("no panic"), Ok(Bytes::from_static(b"old")));
+    assert_eq!(server.ended().await, Drained { cut: 0 });
+}
+
+#[tokio::test]
+async fn a_call_that_crosses_the_drain_did_not_run() {
+    let mut server = Running::start(Limits::default()).await;
+    let mut raw = Raw::client(&server.addr).await;
+    server.shut_down();
+    let frame = raw.next().await.expect("the server says so");
+    assert_eq!((frame.kind, frame.id), (Kind::Drain as u8, 0));
+    raw.send(Kind::Request as u8, 3, &request("echo", u64::MAX, b"")).await;
+    assert_not_run(&raw.answer().await.1, CauseKind::Draining, "the callee is shutting down");
+    drop(raw);
+    assert_eq!(server.ended().await, Drained { cut: 0 });
+}
+
+#[tokio::test]
+async fn a_drain_has_an_end() {
+    let mut server =
+        Running::start(Limits { drain_within: Duration::from_millis(50), ..Limits::default() }).await;
+    let client = Arc::new(server.client());
+    let call = tokio::spawn({
+        let client = Arc::clone(&client);
+        async move { ask(&client, &WAIT, &cx(), b"").await }
+    });
+    server.probe.until("the call runs", |probe| probe.began.load(Ordering::SeqCst) == 1).await;
+    server.shut_down();
+    assert_eq!(server.ended().await, Drained { cut: 1 });
+    assert_may_have_run(&call.await.expect("no panic"), CauseKind::Disconnected, "");
+}
+
+#[tokio::test]
+async fn idle_clients_leave_a_draining_server_at_once() {
+    let mut server = Running::start(Limits::default()).await;
+    let client = server.client();
+    assert!(ask(&client, &ECHO, &cx(), b"").await.is_ok());
+    server.shut_down();
+    assert_eq!(server.ended().await, Drained { cut: 0 });
+}
+
+#[tokio::test]
+async fn a_silent_server_is_noticed() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let addr = listener.local_addr().expect("it is bound").to_string();
+    let limits = Limits {
+        ping_after: Duration::from_millis(40),
+        pong_within: Duration::from_millis(40),
+        ..Limits::default()
+    };
+    let client = client(&addr, limits);
+    let cx = cx();
+    let (outcome, _raw) = tokio::join!(ask(&client, &ECHO, &cx, b""), Raw::server(&listener));
+    assert_may_have_run(&outcome, CauseKind::Disconnected, "the server was silent for 80 ms");
+}
+
+#[tokio::test]
+async fn a_long_call_to_a_living_server_is_not_cut() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let addr = listener.local_addr().expect("it is bound").to_string();
+    let limits = Limits { ping_after: Duration::from_millis(20), ..Limits::default() };
+    let client = client(&addr, limits);
+    let served = async {
+        let mut raw = Raw::server(&listener).await;
+        let asked = raw.next().await.expect("a request comes");
+        for _ in 0..5 {
+            let ping = raw.next().await.expect("a ping comes");
+            assert_eq!(ping.kind, Kind::Ping as u8);
+            raw.send(Kind::Pong as u8, ping.id, b"").await;
+        }
+        raw.send(Kind::Answer as u8, asked.id, b"\0at last").await;
+        raw
+    };
+    let cx = cx();
+    let (outcome, _raw) = tokio::join!(ask(&client, &ECHO, &cx, b""), served);
+    assert_eq!(outcome, Ok(Bytes::from_static(b"at last")));
+}
+
+#[tokio::test]
+async fn both_sides_answer_a_ping() {
+    let server = Running::start(Limits::default()).await;
+    let mut raw = Raw::client(&server.addr).await;
+    raw.send(Kind::Ping as u8, 77, b"").await;
+    let frame = raw.next().await.expect("a pong comes");
+    assert_eq!((frame.kind, frame.id), (Kind::Pong as u8, 77));
+
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let client = client(&listener.local_addr().expect("it is bound").to_string(), Limits::default());
+    let served = async {
+        let mut raw = Raw::server(&listener).await;
+        let asked = raw.next().await.expect("a request comes");
+        raw.send(Kind::Ping as u8, 78, b"").await;
+        let frame = raw.next().await.expect("a pong comes");
+        assert_eq!((frame.kind, frame.id), (Kind::Pong as u8, 78));
+        raw.send(Kind::Answer as u8, asked.id, b"\0").await;
+        raw
+    };
+    let cx = cx();
+    let (outcome, _raw) = tokio::join!(ask(&client, &ECHO, &cx, b""), served);
+    assert_eq!(outcome, Ok(Bytes::new()));
+}
+
+#[tokio::test]
+async fn a_client_that_goes_away_drops_its_calls() {
+    let server = Running::start(Limits::default()).await;
+    let client = Arc::new(server.client());
+    let call = tokio::spawn({
+        let client = Arc::clone(&client);
+        async move { ask(&client, &WAIT, &cx(), b"").await }
+    });
+    server.probe.until("the call runs", |probe| probe.began.load(Ordering::SeqCst) == 1).await;
+    call.abort();
+    assert!(call.await.is_err(), "it was aborted");
+    drop(client);
+    server.probe.until("its handler is dropped", |probe| probe.dropped.load(Ordering::SeqCst) == 1).await;
+}
+
+#[tokio::test]
+async fn a_port_that_is_taken_is_named() {
+    let server = Running::start(Limits::default()).await;
+    let error = Server::bind(&server.addr, Vec::new(), Limits::default()).await.expect_err("it is taken");
+    assert_eq!(error.kind(), std::io::ErrorKind::AddrInUse);
+    assert!(error.to_string().starts_with(&format!("cannot listen on {}", server.addr)), "{error}");
+}
+
+/// An address at which nobody listens.
+async fn free_addr() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    listener.local_addr().expect("it is bound").to_string()
+}
+
+/// Waits until nobody listens any more.
+async fn until_refused(addr: &str) {
+    in_time("the server stops listening", async {
+        while TcpStream::connect(addr).await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+}
