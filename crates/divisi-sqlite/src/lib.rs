@@ -1,1 +1,39 @@
-//! SQLite as store.
+//! SQLite as store: one file and one owner process a service, group commit.
+//!
+//! [`Sqlite`] opens the databases of services in a directory. There is one writer, and a commit is one sync: so
+//! transactions that wait together commit together, and every answer waits for the sync that makes it true.
+//!
+//! In reading order: [`options`], `place` and `owner` (where a file may live, and whose it is), `connect` (what each
+//! setting is for), `migrate` and `epochs` (what happens before serving), `link` (statements), `writer` and `outbox`
+//! (the one connection that writes), `group` and `transaction` (who shares a commit), `snapshot` (reading),
+//! [`retention`], `backend` (all of it behind the seam of `divisi-store`).
+
+mod backend;
+mod connect;
+mod epochs;
+mod error;
+mod group;
+mod link;
+mod migrate;
+pub mod options;
+mod outbox;
+mod owner;
+mod place;
+pub mod retention;
+mod scan;
+mod snapshot;
+mod stats;
+mod transaction;
+mod writer;
+
+pub use backend::{Sqlite, SqliteStore};
+pub use options::{Options, Synchronous};
+pub use stats::Stats;
+
+/// The points at which a test can kill, stop or fail the process, in the order in which a transaction passes them.
+///
+/// `append.before` and `append.after` stand around the numbering of a transaction's events, `group.inside` after the
+/// release of its savepoint, `commit.before` and `commit.during` before the group's COMMIT (the latter when nothing
+/// can join any more and the sync is next), `commit.after` between the sync and the first who is told.
+pub const FAILPOINTS: [&str; 6] =
+    ["append.before", "append.after", "group.inside", "commit.before", "commit.during", "commit.after"];

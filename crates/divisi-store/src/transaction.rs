@@ -38,7 +38,8 @@ pub struct Tx {
 pub struct Mark(usize);
 
 impl Read {
-    pub(crate) fn new(session: Box<dyn Session>, dialect: Dialect, now: Timestamp) -> Read {
+    /// A read on an open session. Made by back ends, for [`outbox::read_page`](crate::outbox::read_page).
+    pub fn new(session: Box<dyn Session>, dialect: Dialect, now: Timestamp) -> Read {
         Read { session, dialect, now }
     }
 

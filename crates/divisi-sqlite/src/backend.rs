@@ -1,0 +1,251 @@
+//! All of it behind the seam.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use divisi_contract::ServiceName;
+use divisi_store::outbox::{self, Page, PageWanted};
+use divisi_store::{
+    Backend, BoxFuture, Class, Clock, Committed, Dialect, Epoch, OpenError, Read, Schema, Session, Store,
+    StoreError, StoreErrorKind, StoreName, Stores,
+};
+use tokio::runtime::Handle;
+use tokio::task::{self, JoinHandle};
+
+use crate::connect;
+use crate::epochs;
+use crate::group::Gate;
+use crate::link::Limit;
+use crate::migrate;
+use crate::options::Options;
+use crate::owner::Owner;
+use crate::place;
+use crate::retention;
+use crate::snapshot::{Readers, at_once};
+use crate::stats::Stats;
+use crate::writer::Writer;
+
+/// The SQLite databases of a directory: `DIR/SERVICE.db`, and `DIR/SERVICE.NAME.vN.db` for projections.
+///
+/// Each file has one owner process, named in `FILE.owner`; a second one is told who it is. Every opening begins a new
+/// epoch, so a file may be replaced by an older copy of it without another word.
+#[derive(Debug, Clone)]
+pub struct Sqlite {
+    dir: PathBuf,
+    options: Options,
+}
+
+/// One SQLite database.
+pub struct SqliteStore {
+    gate: Arc<Gate>,
+    readers: Arc<Readers>,
+    source: ServiceName,
+    clock: Clock,
+    inline: bool,
+    owner: Mutex<Option<Owner>>,
+    retention: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Sqlite {
+    /// Databases in `dir`, which is made when the first is opened.
+    pub fn new(dir: impl Into<PathBuf>, options: Options) -> Sqlite {
+        Sqlite { dir: dir.into(), options }
+    }
+
+    /// The file of `name`.
+    pub fn path(&self, name: &StoreName) -> PathBuf {
+        self.dir.join(format!("{name}.db"))
+    }
+
+    /// Opens a database like [`Stores::open`], with its counters.
+    pub async fn open_store(
+        &self,
+        name: &StoreName,
+        schema: &Schema,
+    ) -> Result<(Store, Arc<SqliteStore>), OpenError> {
+        let backend = if self.options.inline {
+            SqliteStore::open(&self.dir, &self.path(name), name, schema, &self.options)?
+        } else {
+            let (this, name, schema) = (self.clone(), name.clone(), schema.clone());
+            let opened = task::spawn_blocking(move || {
+                SqliteStore::open(&this.dir, &this.path(&name), &name, &schema, &this.options)
+            });
+            match opened.await {
+                Ok(backend) => backend?,
+                Err(error) => {
+                    return Err(OpenError::Other {
+                        what: self.dir.display().to_string(),
+                        source: StoreError::new(StoreErrorKind::Other, "opening was interrupted")
+                            .with_source(error),
+                    });
+                }
+            }
+        };
+        let backend = Arc::new(backend);
+        let store = Store::new(
+            Arc::clone(&backend) as Arc<dyn Backend>,
+            name.service.clone(),
+            schema.topics.clone().into(),
+        );
+        if let Some(age) = self.options.retention {
+            let task = task::spawn(retention::repeat(
+                Arc::downgrade(&backend),
+                store.service().clone(),
+                schema.topics.clone(),
+                age,
+            ));
+            *backend.retention.lock().unwrap_or_else(PoisonError::into_inner) = Some(task);
+        }
+        Ok((store, backend))
+    }
+}
+
+impl Stores for Sqlite {
+    fn open<'a>(
+        &'a self,
+        name: &'a StoreName,
+        schema: &'a Schema,
+    ) -> BoxFuture<'a, Result<Store, OpenError>> {
+        Box::pin(async move { self.open_store(name, schema).await.map(|(store, _)| store) })
+    }
+
+    fn remove<'a>(&'a self, name: &'a StoreName) -> BoxFuture<'a, Result<(), OpenError>> {
+        Box::pin(async move {
+            let path = self.path(name);
+            let _owner = Owner::take(&path, self.options.address.as_deref())?;
+            // The log first: a log without its database could be taken for that of a new one.
+            for suffix in ["-wal", "-shm", "", ".owner"] {
+                let mut file = path.clone().into_os_string();
+                file.push(suffix);
+                match std::fs::remove_file(&file) {
+                    Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+                        return Err(OpenError::Place { what: path.display().to_string(), source });
+                    }
+                    _ => {}
+                }
+            }
+            Ok(())
+        })
+    }
+}
+
+impl SqliteStore {
+    /// What it has done since it was opened.
+    pub fn stats(&self) -> Stats {
+        self.gate.counters.read()
+    }
+
+    fn open(
+        dir: &Path,
+        path: &Path,
+        name: &StoreName,
+        schema: &Schema,
+        options: &Options,
+    ) -> Result<SqliteStore, OpenError> {
+        connect::check_version()?;
+        place::prepare(dir)?;
+        let owner = Owner::take(path, options.address.as_deref())?;
+        let what = path.display().to_string();
+        let failed = |error| connect::open_error(path, error);
+        let limit = Arc::new(Limit::new(options.transaction_limit, options.inline));
+        let link = connect::writer(path, options, limit).map_err(failed)?;
+        let now = options.clock.now();
+        migrate::migrate(&link, &what, &name.to_string(), schema, now)?;
+        link.as_ours(|connection| {
+            migrate::begin(connection, |connection| epochs::begin(connection, Epoch::default(), now))
+        })
+        .map_err(failed)?;
+        let writer =
+            Writer::new(path.to_owned(), name.service.clone(), options.clone(), link).map_err(failed)?;
+        let readers = Readers::open(path, options).map_err(failed)?;
+        Ok(SqliteStore {
+            gate: Arc::new(Gate::new(Box::new(writer), options.clone())),
+            readers: Arc::new(readers),
+            source: name.service.clone(),
+            clock: options.clock,
+            inline: options.inline,
+            owner: Mutex::new(Some(owner)),
+            retention: Mutex::new(None),
+        })
+    }
+}
+
+impl Backend for SqliteStore {
+    fn dialect(&self) -> Dialect {
+        Dialect::Sqlite
+    }
+
+    fn suspends(&self) -> bool {
+        false
+    }
+
+    fn clock(&self) -> Clock {
+        self.clock
+    }
+
+    fn begin(&self, class: Class) -> BoxFuture<'_, Result<Box<dyn Session>, StoreError>> {
+        let turn = self.gate.turn(class);
+        Box::pin(async move { turn.await.map(|member| Box::new(member) as Box<dyn Session>) })
+    }
+
+    fn snapshot(&self) -> BoxFuture<'_, Result<Box<dyn Session>, StoreError>> {
+        Box::pin(async move {
+            self.readers.snapshot().await.map(|snapshot| Box::new(snapshot) as Box<dyn Session>)
+        })
+    }
+
+    fn page(&self, wanted: PageWanted) -> BoxFuture<'_, Result<Page, StoreError>> {
+        Box::pin(async move {
+            let session = Box::new(self.readers.snapshot().await?.unlimited());
+            let mut read = Read::new(session, Dialect::Sqlite, self.clock.now());
+            let source = self.source.clone();
+            let mut page = move || at_once(outbox::read_page(&mut read, &source, &wanted));
+            if self.inline || Handle::try_current().is_err() {
+                return page();
+            }
+            task::spawn_blocking(page).await.unwrap_or_else(|error| {
+                Err(StoreError::new(StoreErrorKind::Other, "reading a page was interrupted")
+                    .with_source(error))
+            })
+        })
+    }
+
+    fn begin_epoch(&self, above: Epoch) -> BoxFuture<'_, Result<Epoch, StoreError>> {
+        let turn = self.gate.turn(Class::Call);
+        Box::pin(async move { turn.await?.begin_epoch(above).await })
+    }
+
+    fn listen(&self, listener: Arc<dyn Committed>) {
+        *self.gate.listener.lock().unwrap_or_else(PoisonError::into_inner) = Some(listener);
+    }
+
+    fn close(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            let retention = self.retention.lock().unwrap_or_else(PoisonError::into_inner).take();
+            if let Some(task) = retention {
+                task.abort();
+                let _ = task.await;
+            }
+            let writer = self.gate.close().await;
+            self.readers.close().await;
+            // The writer last: it removes the write-ahead log, which must be whole in the file then.
+            drop(writer);
+            drop(self.owner.lock().unwrap_or_else(PoisonError::into_inner).take());
+        })
+    }
+}
+
+impl Drop for SqliteStore {
+    fn drop(&mut self) {
+        if let Some(task) = self.retention.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            task.abort();
+        }
+    }
+}
+
+impl fmt::Debug for SqliteStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SqliteStore").field("source", &self.source).finish_non_exhaustive()
+    }
+}

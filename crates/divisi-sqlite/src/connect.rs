@@ -1,0 +1,80 @@
+//! Opening a file: settings, and why each.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use divisi_store::{OpenError, StoreErrorKind};
+use rusqlite::{Connection, OpenFlags};
+
+use crate::error::store_error;
+use crate::link::{Limit, Link};
+use crate::options::Options;
+
+/// The oldest SQLite that is accepted: those before could lose a write-ahead log that was reset while it was read.
+const VERSION_MIN: i32 = 3_051_003;
+
+/// How long a connection waits for a lock. Only a backup or a command line tool can hold one.
+const BUSY: Duration = Duration::from_secs(5);
+
+/// Refuses a SQLite that is too old.
+pub(crate) fn check_version() -> Result<(), OpenError> {
+    if rusqlite::version_number() < VERSION_MIN {
+        return Err(OpenError::TooOld {
+            what: "SQLite".to_owned(),
+            found: rusqlite::version().to_owned(),
+            needed: "3.51.3".to_owned(),
+        });
+    }
+    Ok(())
+}
+
+/// The connection that writes.
+pub(crate) fn writer(path: &Path, options: &Options, limit: Arc<Limit>) -> rusqlite::Result<Link> {
+    let connection = open(path, options)?;
+    // Freed pages are given back in steps by retention; it must be chosen before the first table.
+    connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
+    connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
+    // A write-ahead log that a long read let grow shrinks to this when it is reset.
+    connection.pragma_update_and_check(None, "journal_size_limit", 64 << 20, |_| Ok(()))?;
+    // Checkpoints are made between groups, not inside somebody's COMMIT.
+    connection.pragma_update_and_check(None, "wal_autocheckpoint", 0, |_| Ok(()))?;
+    Link::new(connection, limit)
+}
+
+/// A connection that reads.
+pub(crate) fn reader(path: &Path, options: &Options) -> rusqlite::Result<Link> {
+    let connection = open(path, options)?;
+    connection.pragma_update(None, "query_only", true)?;
+    Link::new(connection, Arc::new(Limit::new(options.transaction_limit, options.inline)))
+}
+
+fn open(path: &Path, options: &Options) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+        | OpenFlags::SQLITE_OPEN_CREATE
+        // A connection is used by one thread at a time, by construction.
+        | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(if options.inline { Duration::ZERO } else { BUSY })?;
+    connection.pragma_update(None, "synchronous", options.synchronous.as_sql())?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    // A read error of mapped memory would be a signal instead of an error.
+    connection.pragma_update_and_check(None, "mmap_size", 0, |_| Ok(()))?;
+    connection.pragma_update(None, "temp_store", "MEMORY")?;
+    Ok(connection)
+}
+
+/// Says in words why `path` could not be opened.
+pub(crate) fn open_error(path: &Path, error: rusqlite::Error) -> OpenError {
+    let what = path.display().to_string();
+    let read_only = error.sqlite_error_code() == Some(rusqlite::ErrorCode::ReadOnly)
+        || error.sqlite_error_code() == Some(rusqlite::ErrorCode::CannotOpen);
+    if read_only {
+        return OpenError::Place { what, source: std::io::Error::other(error) };
+    }
+    let source = store_error(error);
+    match source.kind {
+        StoreErrorKind::Corrupt => OpenError::Damaged { what, source },
+        _ => OpenError::Other { what, source },
+    }
+}

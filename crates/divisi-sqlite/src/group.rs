@@ -1,0 +1,296 @@
+//! Those who commit together: a gate that says who may run, and a job that commits.
+//!
+//! A commit is one sync, and SQLite has one writer. So a transaction that comes while others wait becomes a member of
+//! a group: savepoint, closure, events, release; then everybody waits for the one COMMIT that makes all their answers
+//! true. Whoever finds the gate idle opens a group and starts its commit job, a task of its own, so that a caller who
+//! goes away afterwards changes nothing. The job commits as soon as nobody comes any more; one alone commits at once.
+//!
+//! ```text
+//! Idle ──enter──► Running ──leave──► Open ──enter──► Running … Open ──job──► Committing ──► Idle
+//! ```
+//!
+//! **Nobody is handed the connection.** Those who wait are woken, all of them, and try; so one that was woken and does
+//! not come stalls nobody. The job waits for it a little, once. The gate's mutex is never held while SQL runs, and who
+//! may not enter leaves its waker under the very lock that refused it, so no wake-up is lost.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
+use std::time::{Duration, Instant};
+
+use divisi_store::{Class, Committed, Draft, Position, Record, StoreError, StoreErrorKind};
+use tokio::sync::{Notify, oneshot};
+
+use crate::options::Options;
+use crate::stats::Counters;
+use crate::writer::Writer;
+
+mod commit;
+mod turn;
+mod waiting;
+
+use waiting::Waiting;
+
+/// Who may run.
+pub(crate) struct Gate {
+    state: Mutex<State>,
+    pub(crate) options: Options,
+    pub(crate) counters: Counters,
+    pub(crate) listener: Mutex<Option<Arc<dyn Committed>>>,
+    /// Told each time the gate becomes idle.
+    idle: Notify,
+}
+
+struct State {
+    phase: Phase,
+    /// Here while nobody runs and nobody commits.
+    writer: Option<Box<Writer>>,
+    group: Group,
+    waiting: Waiting,
+    /// The commit job, while it waits for a member to leave.
+    job: Option<Waker>,
+    /// How long the last COMMIT took: a group may grow as long.
+    last_commit: Duration,
+    closed: bool,
+}
+
+/// What is going on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// No transaction is open.
+    Idle,
+    /// A group is open and nobody runs.
+    Open,
+    /// A member runs.
+    Running,
+    /// Nobody may enter: COMMIT.
+    Committing,
+}
+
+/// What the open group is made of so far.
+struct Group {
+    number: u64,
+    opened: Instant,
+    /// How many were let in.
+    members: usize,
+    /// How many of them were kept.
+    kept: usize,
+    /// How many of them were consumers.
+    consumer_turns: usize,
+    records: Vec<Arc<Record>>,
+    answers: Vec<oneshot::Sender<Ending>>,
+    /// Whether an epoch begins with it.
+    epoch: bool,
+    /// The commit job is gone: the last to leave ends the group.
+    abandoned: bool,
+}
+
+/// How a group ended.
+#[derive(Debug, Clone)]
+pub(crate) enum Ending {
+    /// It is durable.
+    Committed,
+    /// Nothing of it happened.
+    Undone(StoreError),
+    /// It may be in the file after all.
+    Unknown(StoreError),
+}
+
+/// How a member left.
+pub(crate) enum Left {
+    /// With changes, and these events.
+    Kept(Vec<Arc<Record>>),
+    /// With a new epoch.
+    Epoch,
+    /// All that it did is undone.
+    Undone,
+}
+
+/// Where a member's answer will come from.
+pub(crate) enum Answer {
+    /// It is known.
+    Now(Ending),
+    /// The group's COMMIT brings it.
+    Later(oneshot::Receiver<Ending>),
+}
+
+impl Gate {
+    pub(crate) fn new(writer: Box<Writer>, options: Options) -> Gate {
+        Gate {
+            state: Mutex::new(State {
+                phase: Phase::Idle,
+                writer: Some(writer),
+                group: Group::new(1),
+                waiting: Waiting::default(),
+                job: None,
+                last_commit: Duration::ZERO,
+                closed: false,
+            }),
+            options,
+            counters: Counters::default(),
+            listener: Mutex::new(None),
+            idle: Notify::new(),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Numbers and appends a member's events and releases its savepoint.
+    pub(crate) fn keep(
+        &self,
+        writer: &mut Writer,
+        drafts: Vec<Draft>,
+    ) -> Result<(Vec<Position>, Vec<Arc<Record>>), StoreError> {
+        let mut records = Vec::with_capacity(drafts.len());
+        let positions = writer.keep(drafts, self.options.clock.now(), &mut records)?;
+        Ok((positions, records))
+    }
+
+    /// Gives the writer back; where the answer comes from.
+    pub(crate) fn leave(self: &Arc<Self>, writer: Box<Writer>, left: Left) -> Answer {
+        let broken = writer.broken().cloned();
+        let mut state = self.lock();
+        let group = &mut state.group;
+        // Alone so far: what it saw is durable, so its refusal can be told at once.
+        let alone = group.kept == 0 && matches!(left, Left::Undone);
+        let answer = match broken {
+            Some(cause) => Answer::Now(Ending::Undone(cause)),
+            None if alone => Answer::Now(Ending::Committed),
+            None => {
+                let (sender, receiver) = oneshot::channel();
+                group.answers.push(sender);
+                Answer::Later(receiver)
+            }
+        };
+        match left {
+            Left::Kept(records) => {
+                group.kept += 1;
+                group.records.extend(records);
+            }
+            Left::Epoch => {
+                group.kept += 1;
+                group.epoch = true;
+            }
+            Left::Undone => {}
+        }
+        if group.abandoned {
+            let closing = state.close(writer);
+            drop(state);
+            commit::Closing::new(Arc::clone(self), closing).abandon();
+            return answer;
+        }
+        state.phase = Phase::Open;
+        state.writer = Some(writer);
+        let wakers = state.wake_for_open();
+        let job = state.job.take();
+        drop(state);
+        wakers.into_iter().chain(job).for_each(Waker::wake);
+        answer
+    }
+
+    /// Puts the writer back after a group, or after a look at it that needed nobody else.
+    fn rest(&self, writer: Box<Writer>) {
+        let mut state = self.lock();
+        state.phase = Phase::Idle;
+        state.writer = Some(writer);
+        let wakers = state.wake_for_idle();
+        drop(state);
+        wakers.into_iter().for_each(Waker::wake);
+        self.idle.notify_waiters();
+    }
+
+    /// Lets nobody in any more, waits for the group that is open, and brings the writer; `None` if it is gone already.
+    pub(crate) async fn close(&self) -> Option<Box<Writer>> {
+        loop {
+            let idle = self.idle.notified();
+            tokio::pin!(idle);
+            // Registered before the look, or an end in between would not be seen.
+            idle.as_mut().enable();
+            let (writer, wakers) = {
+                let mut state = self.lock();
+                state.closed = true;
+                let wakers = state.wake_for_idle();
+                let writer = match (state.phase, state.writer.take()) {
+                    (Phase::Idle, writer) => Some(writer),
+                    (_, writer) => {
+                        state.writer = writer;
+                        None
+                    }
+                };
+                (writer, wakers)
+            };
+            wakers.into_iter().for_each(Waker::wake);
+            if let Some(writer) = writer {
+                return writer;
+            }
+            idle.await;
+        }
+    }
+
+    /// Tells the listener. A listener that panics is our bug; the commit it was told of stands.
+    pub(crate) fn tell(&self, what: impl FnOnce(&dyn Committed)) {
+        let listener = self.listener.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(listener) = listener {
+            let told = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| what(&*listener)));
+            if told.is_err() {
+                tracing::error!("a listener of commits panicked; the log in memory is not to be trusted");
+            }
+        }
+    }
+}
+
+impl State {
+    /// Nobody enters any more: what the job needs for COMMIT.
+    fn close(&mut self, writer: Box<Writer>) -> (Box<Writer>, Group) {
+        self.phase = Phase::Committing;
+        let next = Group::new(self.group.number + 1);
+        self.waiting.next_group();
+        (writer, std::mem::replace(&mut self.group, next))
+    }
+
+    /// Whether `class` may enter a group now, by the rule that calls go before consumers.
+    fn admits(&self, class: Class) -> bool {
+        match class {
+            Class::Call => true,
+            Class::Consumer => self.group.consumer_turns == 0 || !self.waiting.has_calls(),
+        }
+    }
+
+    fn wake_for_open(&mut self) -> Vec<Waker> {
+        let consumers = self.admits(Class::Consumer);
+        self.waiting.wake(self.group.number, consumers)
+    }
+
+    fn wake_for_idle(&mut self) -> Vec<Waker> {
+        self.waiting.wake_all(self.group.number)
+    }
+}
+
+impl Group {
+    fn new(number: u64) -> Group {
+        Group {
+            number,
+            opened: Instant::now(),
+            members: 0,
+            kept: 0,
+            consumer_turns: 0,
+            records: Vec::new(),
+            answers: Vec::new(),
+            epoch: false,
+            abandoned: false,
+        }
+    }
+}
+
+impl Answer {
+    /// Waits for it.
+    pub(crate) async fn wait(self) -> Ending {
+        match self {
+            Answer::Now(ending) => ending,
+            Answer::Later(receiver) => receiver.await.unwrap_or_else(|_| {
+                Ending::Unknown(StoreError::new(StoreErrorKind::Other, "a group ended without an answer"))
+            }),
+        }
+    }
+}

@@ -1,0 +1,246 @@
+//! The commit job: lets a group grow while somebody comes, commits it, and answers.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::{Poll, Waker};
+use std::time::Instant;
+
+use divisi_store::{StoreError, StoreErrorKind, failpoint};
+use tokio::runtime::RuntimeFlavor;
+use tokio::task;
+
+use super::{Ending, Gate, Group, Phase, turn};
+use crate::stats::Counters;
+use crate::writer::{CommitFailed, Writer};
+
+/// How often the job looks in vain for somebody who was woken, where time must not decide.
+const LOOKS_IN_VAIN_MAX: u32 = 64;
+
+/// Starts the job of group `number`. Without a runtime nobody could join the group, so the opener's leaving ends it.
+pub(super) fn start(gate: &Arc<Gate>, number: u64) {
+    match turn::runtime() {
+        Some(runtime) => {
+            // Owned by the gate: it ends with its group, and one that is dropped ends the group.
+            drop(runtime.spawn(job(Job { gate: Arc::clone(gate), number })));
+        }
+        None => gate.lock().group.abandoned = true,
+    }
+}
+
+/// Ends the group when it is dropped before it has done so itself.
+struct Job {
+    gate: Arc<Gate>,
+    number: u64,
+}
+
+enum Look {
+    /// Somebody came since the last look, or is on the way.
+    Grows,
+    /// Commit now.
+    Close(Closing),
+    /// Somebody else has ended the group.
+    Gone,
+}
+
+async fn job(job: Job) {
+    let mut seen = 0;
+    let mut in_vain = 0;
+    let closing = loop {
+        match poll_fn(|cx| job.look(cx.waker(), &mut seen, &mut in_vain)).await {
+            Look::Grows => task::yield_now().await,
+            Look::Close(closing) => break closing,
+            Look::Gone => return,
+        }
+    };
+    let inline = job.gate.options.inline;
+    let multi = turn::runtime().is_some_and(|runtime| runtime.runtime_flavor() == RuntimeFlavor::MultiThread);
+    if inline {
+        closing.commit();
+    } else if multi {
+        task::block_in_place(|| closing.commit());
+    } else {
+        // It goes on when this task is dropped; a panic in it has already undone the group.
+        let _ = task::spawn_blocking(|| closing.commit()).await;
+    }
+}
+
+impl Job {
+    fn look(&self, waker: &Waker, seen: &mut usize, in_vain: &mut u32) -> Poll<Look> {
+        let gate = &self.gate;
+        let mut state = gate.lock();
+        if state.group.number != self.number {
+            return Poll::Ready(Look::Gone);
+        }
+        match state.phase {
+            Phase::Running => {
+                state.job = Some(waker.clone());
+                return Poll::Pending;
+            }
+            Phase::Open => {}
+            Phase::Idle | Phase::Committing => return Poll::Ready(Look::Gone),
+        }
+        let options = &gate.options;
+        let grew = state.group.members > *seen;
+        *seen = state.group.members;
+        *in_vain = if grew { 0 } else { *in_vain + 1 };
+        let time_is_up = if options.inline {
+            *in_vain > LOOKS_IN_VAIN_MAX
+        } else {
+            state.group.opened.elapsed() >= options.group_time.max(state.last_commit)
+        };
+        let broken = state.writer.as_ref().is_some_and(|writer| writer.broken().is_some());
+        let full = state.group.members >= options.group_members_max;
+        if !broken && !full && !time_is_up && (grew || state.waiting.expects()) {
+            return Poll::Ready(Look::Grows);
+        }
+        let Some(writer) = state.writer.take() else { return Poll::Ready(Look::Gone) };
+        let closing = state.close(writer);
+        drop(state);
+        Poll::Ready(Look::Close(Closing::new(Arc::clone(gate), closing)))
+    }
+}
+
+impl Drop for Job {
+    fn drop(&mut self) {
+        let mut state = self.gate.lock();
+        if state.group.number != self.number {
+            return;
+        }
+        match (state.phase, state.writer.take()) {
+            (Phase::Open, Some(writer)) => {
+                let closing = state.close(writer);
+                drop(state);
+                Closing::new(Arc::clone(&self.gate), closing).abandon();
+            }
+            (Phase::Running, writer) => {
+                state.writer = writer;
+                state.group.abandoned = true;
+            }
+            (_, writer) => state.writer = writer,
+        }
+    }
+}
+
+/// A group that nobody enters any more. Dropped without a commit it is undone.
+pub(super) struct Closing {
+    gate: Arc<Gate>,
+    parts: Option<(Box<Writer>, Group)>,
+    stage: Stage,
+}
+
+/// How far a commit has come, should a panic end it.
+#[derive(Clone, Copy)]
+enum Stage {
+    Before,
+    During,
+    After,
+}
+
+impl Closing {
+    pub(super) fn new(gate: Arc<Gate>, parts: (Box<Writer>, Group)) -> Closing {
+        Closing { gate, parts: Some(parts), stage: Stage::Before }
+    }
+
+    /// The job is gone. A runtime that shuts down must not lose what nobody has been promised, but may: it is undone.
+    pub(super) fn abandon(self) {
+        drop(self);
+    }
+
+    /// Commits, tells the listener, gives the writer back, answers.
+    fn commit(mut self) {
+        let Some((writer, group)) = &mut self.parts else { return };
+        let gate = Arc::clone(&self.gate);
+        let counters = &gate.counters;
+        if group.kept == 0 {
+            writer.undo_nothing();
+            Counters::add(&counters.undone, 1);
+            return self.end(Ending::Committed);
+        }
+        let began = Instant::now();
+        self.stage = Stage::During;
+        let committed = writer.commit();
+        let ending = match committed {
+            Ok(()) => {
+                self.stage = Stage::After;
+                failpoint::hit("commit.after");
+                Counters::add(&counters.commits, 1);
+                Counters::add(&counters.members, group.kept as u64);
+                counters.members_max.fetch_max(group.kept as u64, std::sync::atomic::Ordering::Relaxed);
+                let records = std::mem::take(&mut group.records);
+                if !records.is_empty() {
+                    gate.tell(|listener| listener.committed(&records));
+                }
+                if group.epoch {
+                    gate.tell(|listener| listener.forget());
+                }
+                Ending::Committed
+            }
+            Err(CommitFailed::Undone(error)) => {
+                writer.undo_group();
+                Counters::add(&counters.undone, 1);
+                Ending::Undone(error)
+            }
+            Err(CommitFailed::Unknown(error)) => {
+                writer.give_up();
+                gate.tell(|listener| listener.forget());
+                Counters::add(&counters.unknown, 1);
+                Ending::Unknown(error)
+            }
+        };
+        gate.lock().last_commit = began.elapsed();
+        self.end(ending);
+    }
+
+    /// Gives the writer back and answers: those who waited longer are woken first.
+    fn end(&mut self, ending: Ending) {
+        let Some((writer, group)) = self.parts.take() else { return };
+        let mut answers = group.answers;
+        if writer.checkpoint_due() {
+            // Nobody in the group waits for it, only the next.
+            answer(&mut answers, &ending);
+            if writer.checkpoint() {
+                Counters::add(&self.gate.counters.checkpoints, 1);
+            }
+        }
+        self.gate.rest(writer);
+        answer(&mut answers, &ending);
+    }
+}
+
+fn answer(answers: &mut Vec<tokio::sync::oneshot::Sender<Ending>>, ending: &Ending) {
+    for waiting in answers.drain(..) {
+        // Who has gone away does not hear it; that changes nothing.
+        let _ = waiting.send(ending.clone());
+    }
+}
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        let Some((writer, _)) = &mut self.parts else { return };
+        let ending = match self.stage {
+            Stage::Before => {
+                writer.undo_group();
+                Counters::add(&self.gate.counters.undone, 1);
+                Ending::Undone(given_up())
+            }
+            Stage::During => {
+                writer.give_up();
+                self.gate.tell(|listener| listener.forget());
+                Counters::add(&self.gate.counters.unknown, 1);
+                Ending::Unknown(given_up())
+            }
+            Stage::After => {
+                self.gate.tell(|listener| listener.forget());
+                Ending::Committed
+            }
+        };
+        self.end(ending);
+    }
+}
+
+fn given_up() -> StoreError {
+    StoreError::new(
+        StoreErrorKind::GroupBroken,
+        "the commit that this transaction waited for was given up; try again",
+    )
+}

@@ -1,0 +1,112 @@
+//! Waiting for one's turn.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use divisi_store::{Class, StoreError, StoreErrorKind};
+use tokio::runtime::Handle;
+
+use super::{Gate, Left, Phase, commit};
+use crate::transaction::Member;
+
+/// A transaction that wants to begin. Dropped, it leaves its place in the queue.
+pub(crate) struct Turn {
+    gate: Arc<Gate>,
+    class: Class,
+    ticket: Option<u64>,
+}
+
+impl Gate {
+    /// Waits for a turn to write.
+    pub(crate) fn turn(self: &Arc<Self>, class: Class) -> Turn {
+        Turn { gate: Arc::clone(self), class, ticket: None }
+    }
+}
+
+impl Future for Turn {
+    type Output = Result<Member, StoreError>;
+
+    fn poll(mut self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<Self::Output> {
+        let turn = &mut *self;
+        let gate = Arc::clone(&turn.gate);
+        let mut state = gate.lock();
+        let group = state.group.number;
+        if let Some(ticket) = turn.ticket {
+            state.waiting.leave(turn.class, ticket, group);
+        }
+        if state.closed {
+            return Poll::Ready(Err(closed()));
+        }
+        let full = state.group.members >= gate.options.group_members_max;
+        let enters = match state.phase {
+            Phase::Idle => true,
+            Phase::Open => {
+                !full
+                    && state.admits(turn.class)
+                    // A broken group takes nobody in.
+                    && state.writer.as_ref().is_some_and(|writer| writer.broken().is_none())
+            }
+            Phase::Running | Phase::Committing => false,
+        };
+        let writer = if enters { state.writer.take() } else { None };
+        let Some(mut writer) = writer else {
+            let ticket = match turn.ticket {
+                Some(ticket) => ticket,
+                None => state.waiting.ticket(),
+            };
+            turn.ticket = Some(ticket);
+            state.waiting.sleep(turn.class, ticket, task.waker().clone());
+            return Poll::Pending;
+        };
+        turn.ticket = None;
+        let opens = state.phase == Phase::Idle;
+        state.phase = Phase::Running;
+        state.group.members += 1;
+        if turn.class == Class::Consumer {
+            state.group.consumer_turns += 1;
+        }
+        if opens {
+            state.group.opened = Instant::now();
+        }
+        drop(state);
+        if opens {
+            if let Err(error) = writer.open_group() {
+                let mut state = gate.lock();
+                state.group.members = 0;
+                state.group.consumer_turns = 0;
+                drop(state);
+                gate.rest(writer);
+                return Poll::Ready(Err(error));
+            }
+            commit::start(&gate, group);
+        }
+        match writer.enter() {
+            Ok(()) => Poll::Ready(Ok(Member::new(gate, writer))),
+            Err(error) => {
+                gate.leave(writer, Left::Undone);
+                Poll::Ready(Err(error))
+            }
+        }
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        if let Some(ticket) = self.ticket {
+            let mut state = self.gate.lock();
+            let group = state.group.number;
+            state.waiting.leave(self.class, ticket, group);
+        }
+    }
+}
+
+/// Whether a commit job can be a task.
+pub(super) fn runtime() -> Option<Handle> {
+    Handle::try_current().ok()
+}
+
+fn closed() -> StoreError {
+    StoreError::new(StoreErrorKind::Closed, "the store has been closed")
+}

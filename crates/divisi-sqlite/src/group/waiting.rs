@@ -1,0 +1,100 @@
+//! Those who wait at the gate, in the order in which they came: calls, and behind them consumers.
+
+use std::collections::BTreeMap;
+use std::task::Waker;
+
+use divisi_store::Class;
+
+/// Two queues, and who was woken for the present group and has not come.
+#[derive(Default)]
+pub(crate) struct Waiting {
+    next_ticket: u64,
+    calls: Queue,
+    consumers: Queue,
+}
+
+#[derive(Default)]
+struct Queue {
+    /// Refused, with the waker that they left. A ticket is a place: who is refused again keeps it.
+    asleep: BTreeMap<u64, Waker>,
+    /// Woken and not come yet, each with the group it was woken for.
+    woken: BTreeMap<u64, u64>,
+    /// How many of `woken` count for the present group.
+    expected: usize,
+}
+
+impl Waiting {
+    /// A place in the queue.
+    pub(crate) fn ticket(&mut self) -> u64 {
+        self.next_ticket += 1;
+        self.next_ticket
+    }
+
+    /// Leaves `waker` at the place of `ticket`.
+    pub(crate) fn sleep(&mut self, class: Class, ticket: u64, waker: Waker) {
+        self.queue(class).asleep.insert(ticket, waker);
+    }
+
+    /// The holder of `ticket` came, or went for good.
+    pub(crate) fn leave(&mut self, class: Class, ticket: u64, group: u64) {
+        let queue = self.queue(class);
+        queue.asleep.remove(&ticket);
+        if queue.woken.remove(&ticket) == Some(group) {
+            queue.expected -= 1;
+        }
+    }
+
+    /// Whether a call waits that has not been let in; one that was woken for an earlier group does not count.
+    pub(crate) fn has_calls(&self) -> bool {
+        !self.calls.asleep.is_empty() || self.calls.expected > 0
+    }
+
+    /// Whether somebody was woken for this group and has not come.
+    pub(crate) fn expects(&self) -> bool {
+        self.calls.expected + self.consumers.expected > 0
+    }
+
+    /// Wakes calls, and consumers if they may enter.
+    pub(crate) fn wake(&mut self, group: u64, consumers: bool) -> Vec<Waker> {
+        let mut wakers = self.calls.wake(group);
+        if consumers {
+            wakers.extend(self.consumers.wake(group));
+        }
+        wakers
+    }
+
+    /// Wakes everybody.
+    pub(crate) fn wake_all(&mut self, group: u64) -> Vec<Waker> {
+        self.wake(group, true)
+    }
+
+    /// A group closes: who has not come for it is not waited for again.
+    pub(crate) fn next_group(&mut self) {
+        self.calls.expected = 0;
+        self.consumers.expected = 0;
+    }
+
+    fn queue(&mut self, class: Class) -> &mut Queue {
+        match class {
+            Class::Call => &mut self.calls,
+            Class::Consumer => &mut self.consumers,
+        }
+    }
+}
+
+impl Queue {
+    fn wake(&mut self, group: u64) -> Vec<Waker> {
+        if self.asleep.is_empty() {
+            return Vec::new();
+        }
+        let asleep = std::mem::take(&mut self.asleep);
+        self.expected += asleep.len();
+        asleep
+            .into_iter()
+            .map(|(ticket, waker)| {
+                self.woken.insert(ticket, group);
+                waker
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,52 @@
+//! One process owns a service's file.
+//!
+//! The lock is on a file of its own beside the database, never on the database itself: closing any descriptor of that
+//! would drop the locks that SQLite holds on it.
+
+use std::fs::File;
+use std::io::{Read, Seek, Write};
+use std::path::{Path, PathBuf};
+
+use divisi_store::OpenError;
+use rustix::fs::{FlockOperation, flock};
+
+/// The lock; given back when it is dropped, or by the kernel when the process dies.
+#[derive(Debug)]
+pub(crate) struct Owner {
+    _file: File,
+}
+
+impl Owner {
+    /// Takes `database` for this process, or says who has it.
+    pub(crate) fn take(database: &Path, address: Option<&str>) -> Result<Owner, OpenError> {
+        let path = path_of(database);
+        let place = |source| OpenError::Place { what: path.display().to_string(), source };
+        let mut file =
+            File::options().read(true).write(true).create(true).truncate(false).open(&path).map_err(place)?;
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {}
+            Err(rustix::io::Errno::WOULDBLOCK) => {
+                let mut owner = String::new();
+                // Who it is matters less than that there is somebody.
+                let _ = (&file).take(1_024).read_to_string(&mut owner);
+                let owner = match owner.trim() {
+                    "" => "another process".to_owned(),
+                    named => named.to_owned(),
+                };
+                return Err(OpenError::InUse { what: database.display().to_string(), owner });
+            }
+            Err(errno) => return Err(place(errno.into())),
+        }
+        let address = address.map(|address| format!(" at {address}")).unwrap_or_default();
+        file.set_len(0).map_err(place)?;
+        file.rewind().map_err(place)?;
+        writeln!(file, "process {}{address}", std::process::id()).map_err(place)?;
+        Ok(Owner { _file: file })
+    }
+}
+
+fn path_of(database: &Path) -> PathBuf {
+    let mut name = database.as_os_str().to_owned();
+    name.push(".owner");
+    PathBuf::from(name)
+}

@@ -1,0 +1,118 @@
+//! Forgetting the log's oldest part, where an age limit is set.
+//!
+//! What a registered reader has not read stays, however old; after a restore that means what it has not read of the
+//! life that goes on. The floor of a lane says how far it was forgotten, and a fetch below it is refused in words.
+
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use divisi_contract::ServiceName;
+use divisi_store::{Backend, Class, Lane, Pos, Store, StoreError, Timestamp, Tx, TxFailed, params};
+use tokio::time::MissedTickBehavior;
+
+use crate::backend::SqliteStore;
+
+/// How many records a step forgets at most.
+pub const RECORDS_A_STEP: usize = 500;
+/// How long a step holds the writer, about.
+pub const STEP: Duration = Duration::from_millis(1);
+/// How often a store with an age limit looks for something to forget.
+pub const PERIOD: Duration = Duration::from_secs(60);
+
+/// How many records one statement forgets, between two looks at the clock.
+const RECORDS_A_LOOK: usize = 100;
+
+/// The lanes of a topic with their floors and with what all registered readers have: their position, or where their
+/// life of the log ended if that was before.
+const LANES: &str = "SELECT lane, floor_pos, (SELECT min(min(r.pos, coalesce((SELECT min(f.fork) FROM divisi_fork f \
+                     WHERE f.topic = r.topic AND f.lane = r.lane AND f.epoch > r.epoch), r.pos))) FROM divisi_reader r \
+                     WHERE r.topic = l.topic AND r.lane = l.lane) FROM divisi_lane l WHERE topic = $1 ORDER BY lane";
+const OLDEST: &str =
+    "SELECT pos, at FROM divisi_outbox WHERE topic = $1 AND lane = $2 AND pos > $3 ORDER BY pos LIMIT $4";
+
+/// Forgets every record of `topic` that is older than `age` and that all registered readers have; how many. It runs in
+/// the consumers' queue, in steps of [`RECORDS_A_STEP`] records or about [`STEP`], so that nobody waits for it long.
+pub async fn forget(store: &Store, topic: &str, age: Duration) -> Result<u64, StoreError> {
+    let mut forgotten = 0;
+    let mut from = Lane(0);
+    loop {
+        let step = store.run(Class::Consumer, async |tx: &mut Tx| step(tx, topic, age, from).await).await;
+        let (done, _) = step.map_err(|failed| match failed {
+            TxFailed::Body(error) | TxFailed::DidNotHappen(error) | TxFailed::MayHaveHappened(error) => error,
+        })?;
+        forgotten += done.records;
+        match done.go_on {
+            Some(lane) => from = lane,
+            None => return Ok(forgotten),
+        }
+    }
+}
+
+struct Done {
+    records: u64,
+    /// The lane in which there may be more.
+    go_on: Option<Lane>,
+}
+
+async fn step(tx: &mut Tx, topic: &str, age: Duration, from: Lane) -> Result<Done, StoreError> {
+    let began = Instant::now();
+    let before = Timestamp(tx.now().0.saturating_sub(i64::try_from(age.as_micros()).unwrap_or(i64::MAX)));
+    let mut records = 0;
+    let lanes: Vec<(Lane, Pos, Option<Pos>)> = tx.query(LANES, params![topic]).await?;
+    for (lane, floor, read) in lanes.into_iter().filter(|(lane, _, _)| *lane >= from) {
+        let mut floor = floor;
+        loop {
+            if records as usize >= RECORDS_A_STEP || began.elapsed() >= STEP {
+                return Ok(Done { records, go_on: Some(lane) });
+            }
+            let oldest: Vec<(Pos, Timestamp)> =
+                tx.query(OLDEST, params![topic, lane, floor, RECORDS_A_LOOK as i64]).await?;
+            let n_seen = oldest.len();
+            // In order, and only as far as it is old: a clock that was set back must not tear a hole.
+            let old = oldest
+                .into_iter()
+                .take_while(|(pos, at)| *at < before && read.is_none_or(|read| *pos <= read))
+                .map(|(pos, _)| pos);
+            let (n_old, last) = old.fold((0, floor), |(n, _), pos| (n + 1, pos));
+            if n_old > 0 {
+                tx.execute(
+                    "DELETE FROM divisi_outbox WHERE topic = $1 AND lane = $2 AND pos <= $3",
+                    params![topic, lane, last],
+                )
+                .await?;
+                tx.execute(
+                    "UPDATE divisi_lane SET floor_pos = $3 WHERE topic = $1 AND lane = $2",
+                    params![topic, lane, last],
+                )
+                .await?;
+                records += n_old as u64;
+                floor = last;
+            }
+            if n_old < n_seen || n_seen < RECORDS_A_LOOK {
+                break;
+            }
+        }
+    }
+    Ok(Done { records, go_on: None })
+}
+
+/// Forgets again and again, as long as the store is there. Owned by the store, which aborts it.
+pub(crate) async fn repeat(
+    store: Weak<SqliteStore>,
+    service: ServiceName,
+    topics: Vec<&'static str>,
+    age: Duration,
+) {
+    let mut period = tokio::time::interval(PERIOD);
+    period.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        period.tick().await;
+        let Some(backend) = store.upgrade() else { return };
+        let handle = Store::new(backend as Arc<dyn Backend>, service.clone(), topics.clone().into());
+        for topic in &topics {
+            if let Err(error) = forget(&handle, topic, age).await {
+                tracing::warn!(error = %error, service.name = %service, event.topic = topic, "the log could not be shortened, it grows");
+            }
+        }
+    }
+}

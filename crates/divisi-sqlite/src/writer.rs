@@ -1,0 +1,352 @@
+//! The one connection that writes, and what must be true of it between two members of a group.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, Ordering};
+
+use divisi_contract::ServiceName;
+use divisi_store::{
+    Draft, Epoch, Position, Record, Row, StoreError, StoreErrorKind, Timestamp, ValueRef, failpoint,
+};
+
+use crate::connect;
+use crate::epochs;
+use crate::error::store_error;
+use crate::link::{Limit, Link};
+use crate::options::Options;
+use crate::outbox::Ends;
+
+mod deferred;
+use deferred::Deferred;
+
+/// From so many pages in the write-ahead log on they are brought into the file.
+const CHECKPOINT_PAGES: i32 = 1_000;
+
+/// The writer. Whoever has it is alone.
+pub(crate) struct Writer {
+    path: PathBuf,
+    source: ServiceName,
+    options: Options,
+    /// None after a commit of unknown outcome, until the file has been opened anew.
+    open: Option<Open>,
+    /// Why the group's transaction is gone. From then on no SQL runs until the group has ended: it would commit by
+    /// itself.
+    broken: Option<Broken>,
+}
+
+/// How a group's transaction came to its end before its COMMIT.
+struct Broken {
+    /// What the member is told that did it.
+    cause: StoreError,
+    /// What the others are told.
+    others: StoreError,
+}
+
+struct Open {
+    link: Link,
+    ends: Ends,
+    deferred: Deferred,
+    wal_pages: Arc<AtomicI32>,
+}
+
+impl Writer {
+    /// A writer on a connection that has been migrated.
+    pub(crate) fn new(
+        path: PathBuf,
+        source: ServiceName,
+        options: Options,
+        link: Link,
+    ) -> rusqlite::Result<Writer> {
+        let open = Open::new(link)?;
+        Ok(Writer { path, source, options, open: Some(open), broken: None })
+    }
+
+    /// Opens the transaction that a group shares, on a new connection if the last one cannot be trusted.
+    pub(crate) fn open_group(&mut self) -> Result<(), StoreError> {
+        self.broken = None;
+        if self.open.is_none() {
+            let limit = Arc::new(Limit::new(self.options.transaction_limit, self.options.inline));
+            let open = connect::writer(&self.path, &self.options, limit).and_then(Open::new);
+            self.open = Some(open.map_err(store_error)?);
+        }
+        let open = self.open()?;
+        // Left open by a rollback that failed, it must not become part of the next group.
+        if !open.link.is_autocommit() {
+            open.link.control("ROLLBACK").map_err(store_error)?;
+        }
+        open.link.control("BEGIN IMMEDIATE").map_err(store_error)
+    }
+
+    /// Opens a member's savepoint and starts its clock.
+    pub(crate) fn enter(&mut self) -> Result<(), StoreError> {
+        self.alive()?;
+        let open = self.open()?;
+        open.link.control("SAVEPOINT divisi_member").map_err(store_error)?;
+        open.link.limit().start();
+        Ok(())
+    }
+
+    /// Runs a statement of a member.
+    pub(crate) fn execute(&mut self, sql: &str, params: &[ValueRef<'_>]) -> Result<u64, StoreError> {
+        self.run(sql, |link| link.execute(sql, params))
+    }
+
+    /// Runs a query of a member.
+    pub(crate) fn query(&mut self, sql: &str, params: &[ValueRef<'_>]) -> Result<Vec<Row>, StoreError> {
+        self.run(sql, |link| link.query(sql, params))
+    }
+
+    /// Opens a savepoint inside a member.
+    pub(crate) fn savepoint(&mut self) -> Result<(), StoreError> {
+        self.run("", |link| link.control("SAVEPOINT divisi_nested").map_err(store_error))
+    }
+
+    /// Ends the innermost savepoint.
+    pub(crate) fn end_savepoint(&mut self, keep: bool) -> Result<(), StoreError> {
+        self.alive()?;
+        // Not under the limit: what must be undone must be undone.
+        let link = &self.open()?.link;
+        let ended = if keep { Ok(()) } else { link.control("ROLLBACK TO divisi_nested") }
+            .and_then(|()| link.control("RELEASE divisi_nested"));
+        self.notice(ended.map_err(store_error))
+    }
+
+    /// Numbers and appends a member's events, and makes it part of the group.
+    pub(crate) fn keep(
+        &mut self,
+        drafts: Vec<Draft>,
+        at: Timestamp,
+        records: &mut Vec<Arc<Record>>,
+    ) -> Result<Vec<Position>, StoreError> {
+        self.alive()?;
+        self.open()?.link.limit().check()?;
+        injected("append.before")?;
+        let first = records.len();
+        let source = self.source.clone();
+        let open = self.open_mut()?;
+        open.link.limit().stop();
+        let kept = open.ends.append(&open.link, &source, drafts, at, records);
+        let positions = self.notice(kept)?;
+        if let Err(error) = self.release() {
+            if let Some(open) = &mut self.open {
+                open.ends.undo(records.drain(first..));
+            }
+            return Err(error);
+        }
+        failpoint::hit("group.inside");
+        Ok(positions)
+    }
+
+    fn release(&mut self) -> Result<(), StoreError> {
+        injected("append.after")?;
+        let open = self.open()?;
+        if open.deferred.is_broken(&open.link).map_err(store_error)? {
+            return Err(StoreError::new(
+                StoreErrorKind::Constraint,
+                "a deferred foreign key points to a row that does not exist",
+            ));
+        }
+        let released = open.link.control("RELEASE divisi_member").map_err(store_error);
+        self.notice(released)
+    }
+
+    /// Undoes a member.
+    pub(crate) fn undo(&mut self) {
+        let Some(open) = &self.open else { return };
+        open.link.limit().stop();
+        if self.broken.is_some() {
+            return;
+        }
+        let undone = open
+            .link
+            .control("ROLLBACK TO divisi_member")
+            .and_then(|()| open.link.control("RELEASE divisi_member"));
+        if let Err(error) = undone {
+            // What cannot be undone must not be committed with the others.
+            self.broken = Some(Broken::by(store_error(error)));
+        }
+    }
+
+    /// What ended the group's transaction, if it is gone. Nobody enters after that, so whoever has the writer did it.
+    pub(crate) fn broken(&self) -> Option<&StoreError> {
+        self.broken.as_ref().map(|broken| &broken.cause)
+    }
+
+    /// Commits the group.
+    pub(crate) fn commit(&mut self) -> Result<(), CommitFailed> {
+        if let Some(broken) = &self.broken {
+            return Err(CommitFailed::Undone(broken.others.clone()));
+        }
+        if failpoint::hit("commit.before") {
+            return Err(CommitFailed::Undone(injected_error()));
+        }
+        let Some(open) = &self.open else { return Err(CommitFailed::Undone(lost())) };
+        open.link.limit().stop();
+        if failpoint::hit("commit.during") {
+            // What a failed sync looks like: on the disk perhaps, and this connection cannot tell.
+            return Err(CommitFailed::Unknown(StoreError::new(
+                StoreErrorKind::Io,
+                "the disk could not be written",
+            )));
+        }
+        let Err(error) = open.link.control("COMMIT") else { return Ok(()) };
+        let still_open = !open.link.is_autocommit();
+        let error = store_error(error);
+        match error.kind {
+            StoreErrorKind::Constraint | StoreErrorKind::Full => Err(CommitFailed::Undone(error)),
+            _ if still_open => Err(CommitFailed::Undone(error)),
+            _ => Err(CommitFailed::Unknown(error)),
+        }
+    }
+
+    /// Ends a group that was not committed. The ends of lanes are read again.
+    pub(crate) fn undo_group(&mut self) {
+        self.broken = None;
+        let Some(open) = &mut self.open else { return };
+        open.link.limit().stop();
+        let undone = if open.link.is_autocommit() { Ok(()) } else { open.link.control("ROLLBACK") };
+        let reloaded = undone.and_then(|()| open.link.as_ours(Ends::load));
+        match reloaded {
+            Ok(ends) => open.ends = ends,
+            // A connection that cannot even roll back is given up; closing it rolls back.
+            Err(error) => {
+                tracing::warn!(error = %error, "the writer cannot roll back and is opened anew");
+                self.open = None;
+            }
+        }
+    }
+
+    /// Ends a group in which nothing was kept, at no cost.
+    pub(crate) fn undo_nothing(&mut self) {
+        let Some(open) = &self.open else { return };
+        if self.broken.is_some() || open.link.control("ROLLBACK").is_err() {
+            self.undo_group();
+        }
+    }
+
+    /// Closes the connection: nothing that it knows can be trusted. The next group opens another.
+    pub(crate) fn give_up(&mut self) {
+        self.open = None;
+        self.broken = None;
+    }
+
+    /// Begins an epoch above `above`, as a member of the group that is open.
+    pub(crate) fn begin_epoch(&mut self, above: Epoch, now: Timestamp) -> Result<Epoch, StoreError> {
+        self.alive()?;
+        let open = self.open()?;
+        let begun =
+            open.link.as_ours(|connection| epochs::begin(connection, above, now)).map_err(store_error);
+        let epoch = self.notice(begun)?;
+        let before = self.open_mut()?.ends.enter(epoch);
+        if let Err(error) = self.release() {
+            self.open_mut()?.ends.enter(before);
+            return Err(error);
+        }
+        Ok(epoch)
+    }
+
+    /// Brings the write-ahead log into the file when it has grown; whether it did. No group is open.
+    pub(crate) fn checkpoint(&self) -> bool {
+        let Some(open) = &self.open else { return false };
+        if open.wal_pages.load(Ordering::Relaxed) < CHECKPOINT_PAGES {
+            return false;
+        }
+        if let Err(error) = open.link.control("PRAGMA wal_checkpoint(PASSIVE)") {
+            tracing::warn!(error = %error, "the write-ahead log could not be brought into the file, it grows");
+        }
+        // The next commit says how long it is now.
+        open.wal_pages.store(0, Ordering::Relaxed);
+        true
+    }
+
+    /// Whether a checkpoint is due.
+    pub(crate) fn checkpoint_due(&self) -> bool {
+        self.open.as_ref().is_some_and(|open| open.wal_pages.load(Ordering::Relaxed) >= CHECKPOINT_PAGES)
+    }
+
+    fn run<T>(
+        &mut self,
+        sql: &str,
+        statement: impl FnOnce(&Link) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        self.alive()?;
+        let open = self.open_mut()?;
+        open.link.limit().check()?;
+        open.deferred.saw(sql);
+        let done = statement(&open.link);
+        self.notice(done)
+    }
+
+    /// Looks after a statement that failed whether it took the group's transaction with it.
+    fn notice<T>(&mut self, done: Result<T, StoreError>) -> Result<T, StoreError> {
+        if let Err(error) = &done
+            && self.broken.is_none()
+            && self.open.as_ref().is_none_or(|open| open.link.is_autocommit())
+        {
+            self.broken = Some(Broken::by(error.clone()));
+        }
+        done
+    }
+
+    /// Refuses all SQL once the group's transaction is gone.
+    fn alive(&mut self) -> Result<(), StoreError> {
+        if self.broken.is_none() && self.open.as_ref().is_none_or(|open| open.link.is_autocommit()) {
+            self.broken = Some(Broken::by(StoreError::new(
+                StoreErrorKind::GroupBroken,
+                "the transaction was ended from within",
+            )));
+        }
+        self.broken.as_ref().map_or(Ok(()), |broken| Err(broken.others.clone()))
+    }
+
+    fn open(&self) -> Result<&Open, StoreError> {
+        self.open.as_ref().ok_or_else(lost)
+    }
+
+    fn open_mut(&mut self) -> Result<&mut Open, StoreError> {
+        self.open.as_mut().ok_or_else(lost)
+    }
+}
+
+/// Why a group was not committed.
+#[derive(Debug, Clone)]
+pub(crate) enum CommitFailed {
+    /// It is certain that nothing of it happened.
+    Undone(StoreError),
+    /// It may be in the file after all.
+    Unknown(StoreError),
+}
+
+impl Open {
+    fn new(mut link: Link) -> rusqlite::Result<Open> {
+        let wal_pages = Arc::new(AtomicI32::new(0));
+        let pages = Arc::clone(&wal_pages);
+        link.after_commit(move |n| pages.store(n, Ordering::Relaxed))?;
+        let ends = link.as_ours(Ends::load)?;
+        let deferred = Deferred::new(&link)?;
+        Ok(Open { link, ends, deferred, wal_pages })
+    }
+}
+
+impl Broken {
+    fn by(cause: StoreError) -> Broken {
+        let others = StoreError::new(
+            StoreErrorKind::GroupBroken,
+            "the transaction that this one shared a commit with ended early, and both were undone; try again",
+        )
+        .with_source(cause.clone());
+        Broken { cause, others }
+    }
+}
+
+fn lost() -> StoreError {
+    StoreError::new(StoreErrorKind::Io, "the database could not be opened again after a failed commit")
+}
+
+fn injected(name: &str) -> Result<(), StoreError> {
+    if failpoint::hit(name) { Err(injected_error()) } else { Ok(()) }
+}
+
+fn injected_error() -> StoreError {
+    StoreError::new(StoreErrorKind::Other, "a failpoint")
+}

@@ -1,0 +1,4 @@
+//! What SQLite as a store promises.
+
+mod fixture;
+mod thin;
