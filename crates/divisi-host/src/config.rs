@@ -1,0 +1,227 @@
+//! What the process is told: defaults, then `divisi.toml`, then the environment.
+
+mod environment;
+mod file;
+mod found;
+mod keys;
+mod mistake;
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fmt;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::telemetry::Format;
+use found::Entry;
+pub use keys::Setting;
+pub use mistake::Mistake;
+
+/// Names the configuration file; `--config` goes before it.
+pub const FILE: &str = "DIVISI_CONFIG";
+
+/// Variables that begin like settings and are none.
+pub const RESERVED: [&str; 5] =
+    [FILE, "DIVISI_FAIL", "DIVISI_SEED", crate::supervisor::SUPERVISED_BY, crate::telemetry::TERMINAL];
+
+/// Everything that a process can be told, with the source of each value.
+///
+/// A later source overrides an earlier one: default, `divisi.toml`, environment. A key that does not exist, a service
+/// that the app does not have, or a value of a wrong type is an error, and all of them are reported at once. Paths are
+/// relative to the working directory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Config {
+    /// Where the gateway listens.
+    pub listen: SocketAddr,
+    /// The directory of the databases.
+    pub data: PathBuf,
+    /// What is logged and how.
+    pub log: Log,
+    /// How long a shutdown may take.
+    pub shutdown_within: Duration,
+    /// The limits of the gateway.
+    pub gateway: Gateway,
+    /// How long one transaction may take.
+    pub transaction_within: Duration,
+    /// The limits of connections between services.
+    pub tcp: Tcp,
+    /// Where the services are; every service of the app has its entry.
+    pub services: BTreeMap<String, Service>,
+    sources: BTreeMap<String, Source>,
+}
+
+/// What is logged and how.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Log {
+    /// For whom.
+    pub format: Format,
+    /// A level, or directives; see [`crate::telemetry::filter`].
+    pub filter: String,
+}
+
+/// The limits of the gateway.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Gateway {
+    /// The largest body of a request.
+    pub body_bytes_max: usize,
+    /// How long a request may take.
+    pub request_within: Duration,
+}
+
+/// The limits of connections between services.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tcp {
+    /// The largest frame.
+    pub frame_bytes_max: usize,
+    /// Calls in flight on one connection.
+    pub calls_in_flight_max: usize,
+    /// Bytes that may wait to be written.
+    pub write_buffer_bytes_max: usize,
+    /// Connections that a server keeps.
+    pub connections_max: usize,
+    /// How long a connection may be silent before the server closes it.
+    pub idle_within: Duration,
+    /// How long making a connection may take.
+    pub connect_within: Duration,
+}
+
+/// Where a service is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Service {
+    /// Where others reach it: host and port.
+    pub address: Option<String>,
+    /// Where this process listens for calls to it.
+    pub listen: Option<SocketAddr>,
+}
+
+/// Where a value comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// Nobody said anything.
+    Default,
+    /// A line of a file.
+    File(PathBuf, usize),
+    /// A variable of the environment.
+    Variable(String),
+}
+
+/// Why there is no configuration.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// The file could not be read.
+    #[error("cannot read the configuration file {}", file.display())]
+    Unreadable {
+        /// Which.
+        file: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Something in it, or in the environment, is wrong: everything that was found.
+    #[error("{}", mistake::lines(.0))]
+    Wrong(Vec<Mistake>),
+}
+
+impl Config {
+    /// The defaults of `app`, whose services are `services`.
+    pub fn defaults(app: &str, services: &[&str]) -> Config {
+        Config {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
+            data: PathBuf::from(format!("./{app}-data")),
+            log: Log { format: Format::Text, filter: "info".to_owned() },
+            shutdown_within: Duration::from_secs(10),
+            gateway: Gateway { body_bytes_max: 1024 * 1024, request_within: Duration::from_secs(30) },
+            transaction_within: Duration::from_millis(250),
+            tcp: Tcp {
+                frame_bytes_max: 16 * 1024 * 1024,
+                calls_in_flight_max: divisi_call::limit::CALLS_IN_FLIGHT_MAX,
+                write_buffer_bytes_max: 4 * 1024 * 1024,
+                connections_max: 1_024,
+                idle_within: Duration::from_secs(60),
+                connect_within: Duration::from_secs(3),
+            },
+            services: services.iter().map(|name| ((*name).to_owned(), Service::default())).collect(),
+            sources: BTreeMap::new(),
+        }
+    }
+
+    /// Reads the configuration of `app`, whose services are `services`.
+    ///
+    /// The file is `file`, or what `DIVISI_CONFIG` names, or `divisi.toml` in the working directory, which alone may
+    /// be absent.
+    pub fn load(app: &str, services: &[&str], file: Option<&Path>) -> Result<Config, ConfigError> {
+        let named = file.map(Path::to_owned).or_else(|| std::env::var_os(FILE).map(PathBuf::from));
+        let path = named.clone().unwrap_or_else(|| PathBuf::from("divisi.toml"));
+        let text = match std::fs::read_to_string(&path) {
+            Ok(text) => Some(text),
+            Err(error) if named.is_none() && error.kind() == io::ErrorKind::NotFound => None,
+            Err(source) => return Err(ConfigError::Unreadable { file: path, source }),
+        };
+        let file = text.as_deref().map(|text| (path.as_path(), text));
+        Config::read(app, services, file, std::env::vars_os())
+    }
+
+    /// The same from a file's path and text and from variables, without looking anywhere.
+    pub fn read(
+        app: &str,
+        services: &[&str],
+        file: Option<(&Path, &str)>,
+        variables: impl IntoIterator<Item = (OsString, OsString)>,
+    ) -> Result<Config, ConfigError> {
+        let mut config = Config::defaults(app, services);
+        let mut mistakes = Vec::new();
+        let mut entries = Vec::new();
+        if let Some((path, text)) = file {
+            file::read(path, text, &mut entries, &mut mistakes);
+        }
+        environment::read(variables, services, &mut entries, &mut mistakes);
+        for entry in entries {
+            config.take(entry, &mut mistakes);
+        }
+        config.check(app, &mut mistakes);
+        if mistakes.is_empty() { Ok(config) } else { Err(ConfigError::Wrong(mistakes)) }
+    }
+
+    /// Every value with its source, in the order of the keys' documentation.
+    pub fn settings(&self) -> Vec<Setting> {
+        keys::settings(self)
+    }
+
+    /// Where the value of `key` comes from.
+    pub fn source(&self, key: &str) -> &Source {
+        self.sources.get(key).unwrap_or(&Source::Default)
+    }
+
+    fn take(&mut self, entry: Entry, mistakes: &mut Vec<Mistake>) {
+        match keys::set(self, &entry) {
+            Ok(()) => {
+                self.sources.insert(entry.path.join("."), entry.source);
+            }
+            Err(mistake) => mistakes.push(mistake),
+        }
+    }
+
+    /// What only the value as a whole can tell.
+    fn check(&self, app: &str, mistakes: &mut Vec<Mistake>) {
+        if let Err(error) = crate::telemetry::filter(app, &self.log.filter) {
+            let text = crate::telemetry::report::one_line(&error);
+            mistakes.push(Mistake::of(self.source("log.filter"), "log.filter", &text));
+        }
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Source::Default => f.write_str("default"),
+            Source::File(path, line) => write!(f, "{}:{line}", path.display()),
+            Source::Variable(name) => f.write_str(name),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
