@@ -1,13 +1,14 @@
 //! The one question that a consumer asks of a log.
 
-use std::fmt;
 use std::sync::Arc;
 
 use divisi_call::BoxFuture;
-use divisi_contract::{Answer, Context, Refusal, RefusalSpec};
+use divisi_contract::{Answer, Context};
 use divisi_store::{Epoch, Epochs, Lane, Pos, Record};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+use crate::event_log::Progress;
 
 /// Records of one answer at the most.
 pub const RECORDS_MAX: u32 = 512;
@@ -61,89 +62,41 @@ pub struct Fetched {
 pub trait Feed: Send + Sync + 'static {
     /// Asks. Dropping the future takes the question back.
     fn fetch<'a>(&'a self, cx: &'a Context, want: Fetch) -> BoxFuture<'a, Answer<Fetched, FetchRefused>>;
+
+    /// Tells how far a reader is when no fetch will: at its stop. A feed that keeps no progress lets it pass.
+    fn progress<'a>(&'a self, _cx: &'a Context, _told: Progress) -> BoxFuture<'a, Answer<()>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
 }
 
 /// Why a log did not answer.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[divisi_macros::refusal(crate = divisi_call)]
+#[derive(Eq)]
 pub enum FetchRefused {
-    /// The app's graph does not name the caller as a listener.
+    /// The app's graph does not name the caller as a listener, or the reader is another service's.
+    #[refuse(
+        403,
+        "the caller is not a listener of this topic, or the reader is not the caller's; describe its reaction or projection in the app"
+    )]
     NotAllowed,
     /// The service has no such topic.
+    #[refuse(404, "the service has no such topic")]
     NoSuchTopic,
     /// The reader has entered an epoch above the source's: this log answers for an older life of the database.
+    #[refuse(409, "the reader has entered an epoch above {current}, which is the source's of today")]
     EpochAhead {
         /// The source's epoch of today.
         current: Epoch,
     },
     /// Retention has removed what the reader needs next.
+    #[refuse(
+        410,
+        "retention has removed lane {lane} up to position {floor}, and the reader has not read that far"
+    )]
     RetentionExceeded {
         /// The lane.
         lane: Lane,
         /// The highest position that was removed.
         floor: Pos,
     },
-}
-
-impl fmt::Display for FetchRefused {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            FetchRefused::NotAllowed => f.write_str(
-                "the caller is not a listener of this topic; describe its reaction or projection in the app",
-            ),
-            FetchRefused::NoSuchTopic => f.write_str("the service has no such topic"),
-            FetchRefused::EpochAhead { current } => {
-                write!(
-                    f,
-                    "the reader has entered an epoch above {}, which is the source's of today",
-                    current.0
-                )
-            }
-            FetchRefused::RetentionExceeded { lane, floor } => write!(
-                f,
-                "retention has removed lane {lane} up to position {floor}, and the reader has not read that far"
-            ),
-        }
-    }
-}
-
-impl Refusal for FetchRefused {
-    fn specs() -> Vec<RefusalSpec> {
-        [
-            (FetchRefused::NotAllowed, "the caller is not a listener of this topic"),
-            (FetchRefused::NoSuchTopic, "the service has no such topic"),
-            (
-                FetchRefused::EpochAhead { current: Epoch(0) },
-                "the reader has entered an epoch above the source's",
-            ),
-            (
-                FetchRefused::RetentionExceeded { lane: Lane(0), floor: Pos(0) },
-                "retention has removed what is next",
-            ),
-        ]
-        .into_iter()
-        .map(|(refusal, message)| RefusalSpec {
-            code: refusal.code().to_owned(),
-            status: refusal.status(),
-            message: message.to_owned(),
-        })
-        .collect()
-    }
-
-    fn code(&self) -> &'static str {
-        match self {
-            FetchRefused::NotAllowed => "not-allowed",
-            FetchRefused::NoSuchTopic => "no-such-topic",
-            FetchRefused::EpochAhead { .. } => "epoch-ahead",
-            FetchRefused::RetentionExceeded { .. } => "retention-exceeded",
-        }
-    }
-
-    fn status(&self) -> u16 {
-        match self {
-            FetchRefused::NotAllowed => 403,
-            FetchRefused::NoSuchTopic => 404,
-            FetchRefused::EpochAhead { .. } => 409,
-            FetchRefused::RetentionExceeded { .. } => 410,
-        }
-    }
 }

@@ -10,13 +10,17 @@
 //! lose, repeat, reorder, lie about time or vanish.
 //!
 //! In order of use: [`handler`] (what a service does with an event), [`fetch`] (the one question that a consumer
-//! asks), [`tail`] and [`log_feed`] (who answers it), [`epochs`] (when a source goes back in time), [`consumer`]
-//! (feed to inbox to handler, in one transaction), [`projection`] (events folded into a read model), [`carrier`] and
-//! [`relay`] (a broker between), [`lane`] (when a reader of a broker asks the log).
+//! asks), [`event_log`] (the contract that carries it), [`tail`] and [`log_feed`] (who answers it), [`epochs`] (when a
+//! source goes back in time), [`consumer`] (feed to inbox to handler, in one transaction), [`projection`] (events
+//! folded into a read model), [`carrier`] and [`relay`] (a broker between), [`lane`] (when a reader of a broker asks
+//! the log).
 
 pub mod carrier;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 pub mod consumer;
 pub mod epochs;
+pub mod event_log;
 pub mod fetch;
 pub mod handler;
 pub mod lane;
@@ -26,5 +30,7 @@ pub mod relay;
 pub mod tail;
 
 pub use carrier::{Carrier, CarrierError, Head, Hint, PublishError};
+pub use event_log::{EventLog, EventLogClient, Progress};
 pub use fetch::{Feed, Fetch, FetchRefused, Fetched, LaneWanted};
 pub use handler::{Failure, Fold, Handler, Handlers};
+pub use log_feed::{Listeners, Log, LogOptions};

@@ -1,5 +1,7 @@
 //! Epochs: positions are compared only within one, since a restored database uses positions again.
 
+use std::fmt;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -49,5 +51,11 @@ impl Epochs {
     /// The epoch of today; 0 for an empty list.
     pub fn current(&self) -> Epoch {
         self.known.last().copied().unwrap_or_default()
+    }
+}
+
+impl fmt::Display for Epoch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
     }
 }
