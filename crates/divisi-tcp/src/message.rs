@@ -39,7 +39,7 @@ pub const RESERVED_FOR_STREAMS: std::ops::RangeInclusive<u8> = 0x30..=0x33;
 #[non_exhaustive]
 pub enum MessageError {
     /// The body ends too early.
-    #[error("a {kind:?} frame ends in the middle of its {part}")]
+    #[error("a frame of the kind {kind:?} ends in the middle of its {part}")]
     Short {
         /// The kind of frame.
         kind: Kind,
@@ -47,7 +47,7 @@ pub enum MessageError {
         part: &'static str,
     },
     /// A name is not UTF-8.
-    #[error("the {part} of a {kind:?} frame is not UTF-8")]
+    #[error("the {part} in a frame of the kind {kind:?} is not UTF-8")]
     NotText {
         /// The kind of frame.
         kind: Kind,
@@ -61,7 +61,7 @@ pub enum MessageError {
         outcome: u8,
     },
     /// A part of the body is encoded wrongly.
-    #[error("a {kind:?} frame cannot be read")]
+    #[error("a frame of the kind {kind:?} cannot be read")]
     Encoding {
         /// The kind of frame.
         kind: Kind,

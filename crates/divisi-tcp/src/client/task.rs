@@ -266,9 +266,12 @@ impl ConnectionTask {
 
     fn poll_pulse(&mut self, task: &mut Task<'_>) -> Poll<End> {
         let Pulse { timer, heard, asked, limits } = &mut self.pulse;
+        if *asked && std::mem::take(heard) {
+            *asked = false;
+            timer.as_mut().reset(Instant::now() + limits.ping_after);
+        }
         while timer.as_mut().poll(task).is_ready() {
             if std::mem::take(heard) {
-                *asked = false;
                 timer.as_mut().reset(Instant::now() + limits.ping_after);
                 continue;
             }

@@ -184,10 +184,11 @@ impl Connection {
     fn poll_moves(&mut self, task: &mut Task<'_>) -> Result<(), End> {
         self.poll_drain(task);
         loop {
+            let all_taken = self.take_frames()?;
+            // After the frames, not before: calls that have just begun to wait must be able to wake this task.
             while let Poll::Ready((id, outcome)) = self.in_flight.poll_ended(task) {
                 self.answer(id, outcome);
             }
-            let all_taken = self.take_frames()?;
             let mut written = 0;
             let write = self.out.poll_write(self.write.as_ref(), task, &mut written);
             self.moved |= written > 0;

@@ -215,7 +215,7 @@ async fn an_answer_that_cannot_be_read_may_have_run() {
         };
         let cx = cx();
         let (outcome, ()) = tokio::join!(ask(&client, &ECHO, &cx, b""), served);
-        assert_may_have_run(&outcome, CauseKind::Malformed, "answer");
+        assert_may_have_run(&outcome, CauseKind::Malformed, "");
     }
 }
 
