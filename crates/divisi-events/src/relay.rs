@@ -1,1 +1,370 @@
 //! From the log to a carrier, in order, at least once.
+//!
+//! A relay is a reader of the log whose effect is a publish. What it publishes twice is skipped by the consumers,
+//! what it leaves out they read from the log: two relays at once, or one that was stopped and comes back, cost work
+//! and do no harm.
+
+mod cursor;
+mod join;
+mod lease;
+mod start;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use divisi_call::BoxFuture;
+use divisi_contract::{CallError, Context};
+use divisi_store::{Epoch, Epochs, Lane, Pos, Record, Store, StoreError};
+use tokio::time::{Instant, sleep};
+use tracing::{debug, info, warn};
+
+use crate::carrier::{Carrier, CarrierError, Head, PublishError};
+use crate::epochs;
+use crate::fetch::{BYTES_MAX, Feed, Fetch, FetchRefused, Fetched, LaneWanted, RECORDS_MAX};
+
+pub use lease::{Granted, Lease};
+pub use start::{Ahead, Start, start_at};
+
+/// How often a relay tells what its source's epochs and heads are, on the carrier.
+pub const BEACON_EVERY: Duration = Duration::from_secs(5);
+/// How often it renews its lease, and how often it keeps its cursor.
+pub const RENEW_EVERY: Duration = Duration::from_secs(3);
+/// The first pause after a publish that failed; each further failure doubles it.
+pub const PAUSE_MIN: Duration = Duration::from_millis(50);
+/// The longest pause.
+pub const PAUSE_MAX: Duration = Duration::from_secs(5);
+
+/// Moves one topic's events from the log to a carrier, keeping the order within each lane.
+///
+/// An event is published at least once. After a failure the lane goes back to the first record that was not
+/// acknowledged. The relay never looks at an event's content.
+pub struct Relay {
+    store: Store,
+    topic: Arc<str>,
+    reader: Arc<str>,
+    feed: Arc<dyn Feed>,
+    carrier: Arc<dyn Carrier>,
+    lease: Arc<dyn Lease>,
+    lanes: Vec<Cursor>,
+    epoch: Epoch,
+    saved_at: Instant,
+}
+
+/// How far a relay is in one lane.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Cursor {
+    lane: Lane,
+    pos: Pos,
+    saved: Option<Pos>,
+}
+
+/// What one step did.
+#[derive(Debug, Default)]
+pub struct Stepped {
+    /// How many records the carrier acknowledged.
+    pub published: usize,
+    /// The first failure; its lane goes back to it.
+    pub failed: Option<PublishError>,
+}
+
+/// Why a relay has to begin anew.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RelayError {
+    /// Another relay leads, as the lease or the carrier says.
+    #[error("another relay publishes `{topic}` now")]
+    Fenced {
+        /// The topic.
+        topic: Arc<str>,
+    },
+    /// The log could not be read; nothing was published.
+    #[error("cannot read the log of `{topic}`")]
+    Log {
+        /// The topic.
+        topic: Arc<str>,
+        /// Why.
+        source: CallError<FetchRefused>,
+    },
+    /// The carrier could not say what it holds.
+    #[error("cannot ask the carrier how far `{topic}` was published")]
+    Carrier {
+        /// The topic.
+        topic: Arc<str>,
+        /// Why.
+        source: CarrierError,
+    },
+    /// The lease or the cursor could not be read or written.
+    #[error("cannot keep how far `{topic}` was published")]
+    Cursor {
+        /// The topic.
+        topic: Arc<str>,
+        /// Why.
+        source: StoreError,
+    },
+}
+
+impl Relay {
+    /// A relay of `lanes` of `topic`, from the log behind `feed` to `carrier`. `store` is the source's: it holds the
+    /// cursor.
+    pub fn new(
+        store: Store,
+        topic: impl Into<Arc<str>>,
+        lanes: impl IntoIterator<Item = Lane>,
+        feed: Arc<dyn Feed>,
+        carrier: Arc<dyn Carrier>,
+        lease: Arc<dyn Lease>,
+    ) -> Relay {
+        let reader = Relay::reader_name(carrier.name()).into();
+        let lanes = lanes.into_iter().map(|lane| Cursor { lane, pos: Pos(0), saved: None }).collect();
+        let (topic, epoch, saved_at) = (topic.into(), Epoch(0), Instant::now());
+        Relay { store, topic, reader, feed, carrier, lease, lanes, epoch, saved_at }
+    }
+
+    /// The reader under which a relay to the carrier of this name is registered.
+    pub fn reader_name(carrier: &str) -> String {
+        format!("relay:{carrier}")
+    }
+
+    /// Publishes until it is dropped. Trouble is waited out; a lost lease is taken again when it is free.
+    pub async fn run(mut self) {
+        let mut pause = PAUSE_MIN;
+        loop {
+            match self.lead(&mut pause).await {
+                Ok(None) => sleep(RENEW_EVERY).await,
+                Ok(Some(never)) => match never {},
+                Err(error @ RelayError::Fenced { .. }) => {
+                    info!(event.topic = %self.topic, "{error}");
+                    sleep(RENEW_EVERY).await;
+                }
+                Err(error) => {
+                    warn!(event.topic = %self.topic, error = &error as &dyn std::error::Error, "{error}");
+                    sleep(longer(&mut pause)).await;
+                }
+            }
+        }
+    }
+
+    /// Leads until something is wrong; `None` when another relay holds the lease.
+    async fn lead(&mut self, pause: &mut Duration) -> Result<Option<std::convert::Infallible>, RelayError> {
+        let Some(token) = self.take_lease().await? else { return Ok(None) };
+        for ahead in self.start().await? {
+            warn!(
+                event.topic = %self.topic,
+                event.lane = ahead.lane.0,
+                carrier.pos = ahead.carrier.0,
+                log.pos = ahead.log.0,
+                "carrier_ahead: the carrier holds events of lane {} up to {} that the log does not know beyond {}",
+                ahead.lane,
+                ahead.carrier,
+                ahead.log,
+            );
+        }
+        let (mut renew_at, mut beacon_at) = (Instant::now() + RENEW_EVERY, Instant::now());
+        loop {
+            if Instant::now() >= renew_at {
+                if self.take_lease().await? != Some(token) {
+                    return Err(self.fenced());
+                }
+                renew_at = Instant::now() + RENEW_EVERY;
+            }
+            if Instant::now() >= beacon_at {
+                if let Err(error) = self.beacon().await? {
+                    debug!(event.topic = %self.topic, "no beacon: {error}");
+                }
+                beacon_at = Instant::now() + BEACON_EVERY;
+            }
+            let wait = renew_at.min(beacon_at).saturating_duration_since(Instant::now());
+            let stepped = self.step(token, wait).await?;
+            match stepped.failed {
+                None if stepped.published > 0 => *pause = PAUSE_MIN,
+                None => {}
+                Some(error) => {
+                    let pause = longer(pause);
+                    warn!(event.topic = %self.topic, "not published, trying again in {pause:?}: {error}");
+                    sleep(pause).await;
+                }
+            }
+        }
+    }
+
+    /// Finds where to go on, and brings the lanes in which the carrier holds more than the log.
+    ///
+    /// The carrier is asked before the log: what it holds of this history is then in the log for certain.
+    pub async fn start(&mut self) -> Result<Vec<Ahead>, RelayError> {
+        let source = self.store.service().clone();
+        let asked = self.lanes.iter().map(|cursor| {
+            let lane = cursor.lane;
+            Box::pin(self.carrier.head(&source, &self.topic, lane)) as BoxFuture<'_, _>
+        });
+        let heads: Result<Vec<Head>, CarrierError> = join::all(asked.collect()).await.into_iter().collect();
+        let heads = heads.map_err(|source| RelayError::Carrier { topic: self.topic.clone(), source })?;
+        let stored = self.stored().await?;
+        for cursor in &mut self.lanes {
+            cursor.pos = Pos(0);
+        }
+        self.epoch = Epoch(0);
+        let log = self.look().await?;
+        self.epoch = log.epochs.current();
+        let mut raised = Vec::new();
+        for (cursor, head) in self.lanes.iter_mut().zip(heads) {
+            let end = log.heads.iter().find(|(lane, _)| *lane == cursor.lane).map_or(Pos(0), |(_, end)| *end);
+            let kept = stored.iter().find(|(lane, _, _)| *lane == cursor.lane);
+            let kept = kept.map(|(_, epoch, pos)| (*epoch, *pos));
+            let start = start_at(head, kept, &log.epochs, cursor.lane, end);
+            // What `look` has raised to the floor stays there.
+            *cursor = Cursor { pos: start.pos.max(cursor.pos), saved: None, ..*cursor };
+            raised.extend(start.ahead);
+        }
+        Ok(raised)
+    }
+
+    /// Publishes what comes next, waiting for it at most `wait`, and keeps the cursor from time to time.
+    pub async fn step(&mut self, token: u64, wait: Duration) -> Result<Stepped, RelayError> {
+        let wait_ms = u32::try_from(wait.as_millis()).unwrap_or(u32::MAX);
+        let Some(fetched) = self.ask(RECORDS_MAX, wait_ms).await? else { return Ok(Stepped::default()) };
+        if fetched.epochs.current() > self.epoch {
+            self.enter(&fetched.epochs);
+            return Ok(Stepped::default());
+        }
+        let runs = self.runs(&fetched.records);
+        let stepped = self.publish(token, &runs).await;
+        let idle = stepped.published == 0;
+        if idle || self.saved_at.elapsed() >= RENEW_EVERY {
+            self.save(token).await?;
+        }
+        match stepped.failed {
+            Some(PublishError::Fenced) => Err(self.fenced()),
+            _ => Ok(stepped),
+        }
+    }
+
+    /// Tells readers of the carrier what the source's epochs and heads are.
+    pub async fn beacon(&mut self) -> Result<Result<(), PublishError>, RelayError> {
+        let log = self.look().await?;
+        Ok(self.carrier.beacon(self.store.service(), &self.topic, &log.epochs, &log.heads).await)
+    }
+
+    /// The lease's token, taken or renewed.
+    pub async fn take_lease(&mut self) -> Result<Option<u64>, RelayError> {
+        let name = format!("{}/{}", self.reader, self.topic);
+        self.lease.take(&name).await.map_err(|source| self.cursor_error(source))
+    }
+
+    /// Heads and epochs, no records.
+    async fn look(&mut self) -> Result<Fetched, RelayError> {
+        loop {
+            if let Some(log) = self.ask(0, 0).await? {
+                return Ok(log);
+            }
+        }
+    }
+
+    /// Asks the log; `None` when a lane was raised to its floor and is to be asked again.
+    async fn ask(&mut self, max_records: u32, wait_ms: u32) -> Result<Option<Fetched>, RelayError> {
+        let epoch = self.epoch;
+        let want = |cursor: &Cursor| LaneWanted {
+            lane: cursor.lane,
+            epoch,
+            pos: cursor.pos,
+            applied: cursor.saved.unwrap_or_default().min(cursor.pos),
+        };
+        let fetch = Fetch {
+            topic: self.topic.clone(),
+            reader: self.reader.clone(),
+            lanes: self.lanes.iter().map(want).collect(),
+            max_records,
+            max_bytes: BYTES_MAX,
+            wait_ms,
+        };
+        match self.feed.fetch(&Context::root(self.store.service().clone()), fetch).await {
+            Ok(fetched) => Ok(Some(fetched)),
+            Err(CallError::Refused(FetchRefused::RetentionExceeded { lane, floor })) => {
+                let cursor = self.lanes.iter_mut().find(|cursor| cursor.lane == lane && cursor.pos < floor);
+                let Some(cursor) = cursor else { return Err(self.log_error(retention(lane, floor))) };
+                cursor.pos = floor;
+                Ok(None)
+            }
+            Err(source) => Err(self.log_error(source)),
+        }
+    }
+
+    /// The source began an epoch: everything beyond a fork is of another history.
+    fn enter(&mut self, list: &Epochs) {
+        for cursor in &mut self.lanes {
+            cursor.pos = cursor.pos.min(epochs::beyond(list, cursor.lane, self.epoch));
+            cursor.saved = None;
+        }
+        self.epoch = list.current();
+    }
+
+    /// The records that are next, lane by lane, in the order of the lanes' turns; the lane that had its turn longest
+    /// ago is asked for first the next time.
+    fn runs(&mut self, records: &[Arc<Record>]) -> Vec<(Lane, Vec<Arc<Record>>)> {
+        let mut runs: Vec<(Lane, Vec<Arc<Record>>)> = Vec::new();
+        for record in records {
+            let Some(cursor) = self.lanes.iter().find(|cursor| cursor.lane == record.lane) else { continue };
+            let run = match runs.iter_mut().position(|(lane, _)| *lane == record.lane) {
+                Some(n) => &mut runs[n].1,
+                None => &mut runs.push_mut((record.lane, Vec::new())).1,
+            };
+            if record.pos == run.last().map_or(cursor.pos, |last| last.pos).next() {
+                run.push(Arc::clone(record));
+            }
+        }
+        runs.retain(|(_, run)| !run.is_empty());
+        self.lanes.sort_by_key(|cursor| runs.iter().any(|(lane, _)| *lane == cursor.lane));
+        runs
+    }
+
+    async fn publish(&mut self, token: u64, runs: &[(Lane, Vec<Arc<Record>>)]) -> Stepped {
+        let source = self.store.service().clone();
+        let sent = runs
+            .iter()
+            .map(|(lane, run)| self.carrier.publish(&source, &self.topic, *lane, run, Some(token)))
+            .collect();
+        let outcomes = join::all(sent).await;
+        let mut stepped = Stepped::default();
+        for ((lane, run), outcomes) in runs.iter().zip(outcomes) {
+            let acknowledged = outcomes.iter().take(run.len()).take_while(|outcome| outcome.is_ok()).count();
+            if let Some(cursor) = self.lanes.iter_mut().find(|cursor| cursor.lane == *lane)
+                && let Some(last) = acknowledged.checked_sub(1).and_then(|last| run.get(last))
+            {
+                cursor.pos = last.pos;
+            }
+            stepped.published += acknowledged;
+            let failed = outcomes.into_iter().find_map(Result::err);
+            let fenced = matches!(failed, Some(PublishError::Fenced));
+            if fenced || stepped.failed.is_none() {
+                stepped.failed = failed.or(stepped.failed);
+            }
+            if stepped.failed.is_none() && acknowledged < run.len() {
+                let words = format!("{acknowledged} outcomes for {} records", run.len());
+                stepped.failed = Some(PublishError::NotAcknowledged(words));
+            }
+        }
+        stepped
+    }
+
+    fn fenced(&self) -> RelayError {
+        RelayError::Fenced { topic: self.topic.clone() }
+    }
+
+    fn log_error(&self, source: CallError<FetchRefused>) -> RelayError {
+        RelayError::Log { topic: self.topic.clone(), source }
+    }
+
+    fn cursor_error(&self, source: StoreError) -> RelayError {
+        RelayError::Cursor { topic: self.topic.clone(), source }
+    }
+}
+
+fn retention(lane: Lane, floor: Pos) -> CallError<FetchRefused> {
+    CallError::Refused(FetchRefused::RetentionExceeded { lane, floor })
+}
+
+/// The pause to make now; the next one is twice as long.
+fn longer(pause: &mut Duration) -> Duration {
+    let now = pause.mul_f64(0.5 + fastrand::f64() / 2.0);
+    *pause = (*pause * 2).min(PAUSE_MAX);
+    now
+}
