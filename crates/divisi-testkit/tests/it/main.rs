@@ -1,0 +1,3 @@
+//! The testkit's own promises, and the events of the real crates under faults.
+
+mod carrier;
