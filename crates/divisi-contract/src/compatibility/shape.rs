@@ -67,7 +67,7 @@ pub(super) fn without_words(schema: &Value) -> Value {
     match schema {
         Value::Object(map) => Value::Object(
             map.iter()
-                .filter(|(key, value)| !(WORDS.contains(&key.as_str()) && !value.is_object()))
+                .filter(|(key, value)| !WORDS.contains(&key.as_str()) || value.is_object())
                 .map(|(key, value)| (key.clone(), without_words(value)))
                 .collect(),
         ),

@@ -1,8 +1,9 @@
 //! A contract, an event and refusals as an app writes them, with `divisi` alone.
 
-use divisi::call::{Client, Place, Route};
-use divisi::{Answer, Context, Event, Invalid, Refusal, refuse};
 use std::sync::Arc;
+
+use divisi::call::{Client, Place, Route};
+use divisi::{Answer, Context, Invalid, refuse};
 
 /// A post's id.
 #[divisi::data]
@@ -65,41 +66,31 @@ pub(crate) struct CommentCreated {
     pub(crate) content: String,
 }
 
-struct Service;
+/// Answers at once, and keeps nothing.
+pub(crate) struct Service;
 
 impl Comments for Service {
     async fn add(&self, _cx: &Context, post: PostId, comment: NewComment) -> Answer<Comment, AddRefused> {
         Invalid::none().unless(!comment.content.is_empty(), "content", "must not be empty").done()?;
-        if post.0 == "none" {
-            return refuse(AddRefused::NoSuchPost(post));
+        match post.0.as_str() {
+            "none" => refuse(AddRefused::NoSuchPost(post)),
+            "busy" => Err(AddRefused::TooMany { limit: 3 }.into()),
+            _ => Ok(Comment { post, content: comment.content }),
         }
-        Ok(Comment { post, content: comment.content })
     }
+
     async fn of_post(&self, _cx: &Context, post: PostId, limit: Option<u32>) -> Answer<Vec<Comment>> {
-        tokio::task::yield_now().await;
         Ok(vec![Comment { post, content: format!("{limit:?}") }])
     }
+
     async fn nothing(&self, _cx: &Context) -> Answer<()> {
         Ok(())
     }
 }
 
-#[tokio::test]
-async fn a_service_in_this_process_is_called_by_its_client() {
+/// A client of it.
+pub(crate) fn comments() -> CommentsClient {
     let route = Route::new("comments");
     route.lead_to(Place::Local(vec![CommentsClient::serve(Arc::new(Service), None)]));
-    let comments = CommentsClient::over("tests".into(), route);
-    let cx = Context::root("tests");
-    let post = PostId("1".to_owned());
-    let added = comments.add(&cx, post.clone(), NewComment { content: "hm".to_owned() }).await.unwrap();
-    assert_eq!(added, Comment { post: post.clone(), content: "hm".to_owned() });
-    let error = comments
-        .add(&cx, PostId("none".to_owned()), NewComment { content: "hm".to_owned() })
-        .await
-        .unwrap_err();
-    assert_eq!(error.refusal().unwrap().to_string(), "no post has the id none");
-    let error = comments.add(&cx, post.clone(), NewComment { content: String::new() }).await.unwrap_err();
-    assert_eq!(error.refusal().unwrap().errors().len(), 1);
-    comments.nothing(&cx).await.unwrap();
-    assert_eq!(CommentCreated { post, content: String::new() }.key(), "1");
+    CommentsClient::over("tests".into(), route)
 }

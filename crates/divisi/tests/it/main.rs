@@ -2,4 +2,7 @@
 
 mod blog;
 mod callers;
+mod definitions;
+mod edge;
 mod messages;
+mod travel;
