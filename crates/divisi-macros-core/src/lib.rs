@@ -14,4 +14,6 @@ pub mod event;
 mod names;
 mod options;
 pub mod refusal;
+#[cfg(test)]
+mod snapshot;
 mod text;
