@@ -78,9 +78,8 @@ impl Outgoing {
             socket.try_write(&self.tail)?
         } else {
             let mut slices = [IoSlice::new(&[]); PIECES_MAX];
-            let all = self.pieces.iter().map(|piece| &piece[..]).chain([&self.tail[..]]);
             let mut n_slices = 0;
-            for (slice, piece) in slices.iter_mut().zip(all) {
+            for (slice, piece) in slices.iter_mut().zip(self.all()) {
                 *slice = IoSlice::new(piece);
                 n_slices += 1;
             }
@@ -109,6 +108,11 @@ impl Outgoing {
             }
         }
         Poll::Ready(Ok(()))
+    }
+
+    /// All that waits, in order.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &[u8]> {
+        self.pieces.iter().map(|piece| &piece[..]).chain([&self.tail[..]])
     }
 
     fn advance(&mut self, mut n: usize) {
