@@ -101,10 +101,7 @@ async fn calls(client: &Arc<Client>, in_flight: usize) -> Result<f64, Box<dyn st
 }
 
 /// The least a client can do: it writes a batch of frames, and reads as many.
-async fn bare_calls(
-    addr: std::net::SocketAddr,
-    in_flight: usize,
-) -> std::io::Result<f64> {
+async fn bare_calls(addr: std::net::SocketAddr, in_flight: usize) -> std::io::Result<f64> {
     let mut stream = TcpStream::connect(addr).await?;
     stream.set_nodelay(true)?;
     let mut batch = Vec::new();

@@ -84,7 +84,11 @@ fn lengths_at_the_limits() {
         let mut decoder = Decoder::new(MAX);
         decoder.feed(&length.to_be_bytes());
         decoder.feed(&[0; MAX]);
-        assert_eq!(decoder.next_frame().map(|frame| frame.map(|frame| frame.body.len())), expected, "{length}");
+        assert_eq!(
+            decoder.next_frame().map(|frame| frame.map(|frame| frame.body.len())),
+            expected,
+            "{length}"
+        );
     };
     check(0, Err(FrameError::TooShort { length: 0 }));
     check(8, Err(FrameError::TooShort { length: 8 }));

@@ -98,11 +98,8 @@ async fn one_connection_too_many_is_refused_in_words() {
 
 #[tokio::test]
 async fn a_client_that_takes_no_answers_is_not_asked_for_more() {
-    let limits = Limits {
-        write_buffer_max: 256 * 1024,
-        idle_max: Duration::from_millis(300),
-        ..Limits::default()
-    };
+    let limits =
+        Limits { write_buffer_max: 256 * 1024, idle_max: Duration::from_millis(300), ..Limits::default() };
     let server = Running::start(limits).await;
     let mut raw = Raw::client(&server.addr).await;
     for id in 1..=2_000 {

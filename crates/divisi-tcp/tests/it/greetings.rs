@@ -36,7 +36,11 @@ async fn what_is_not_served_is_refused_in_words() {
     let server = Running::start(Limits::default()).await;
     let client = server.client();
     let outcome = ask(&client, &METHOD, &cx(), b"").await;
-    assert_not_run(&outcome, CauseKind::NoSuchMethod, "`posts` serves the contract `probe` without a method `fly`");
+    assert_not_run(
+        &outcome,
+        CauseKind::NoSuchMethod,
+        "`posts` serves the contract `probe` without a method `fly`",
+    );
     let outcome = ask(&client, &CONTRACT, &cx(), b"").await;
     assert_not_run(&outcome, CauseKind::NoSuchMethod, "`posts` does not serve the contract `birds`");
     assert!(ask(&client, &ECHO, &cx(), b"").await.is_ok(), "the connection is as it was");
@@ -74,8 +78,13 @@ async fn a_newer_greeting_with_more_fields_is_understood() {
         frame_max: u32,
         passport: Option<u8>,
     }
-    let newer =
-        Newer { version_min: 1, version_max: 9, compression: vec!["zstd"], frame_max: 1 << 20, passport: Some(1) };
+    let newer = Newer {
+        version_min: 1,
+        version_max: 9,
+        compression: vec!["zstd"],
+        frame_max: 1 << 20,
+        passport: Some(1),
+    };
     let server = Running::start(Limits::default()).await;
     let mut raw = Raw::connect(&server.addr).await;
     raw.greet(&newer).await;
@@ -160,11 +169,8 @@ async fn random_bytes_on_the_port_hurt_nobody() {
     let client = server.client();
     let mut random = fastrand::Rng::with_seed(17);
     for round in 0..300 {
-        let mut raw = if round % 2 == 0 {
-            Raw::connect(&server.addr).await
-        } else {
-            Raw::client(&server.addr).await
-        };
+        let mut raw =
+            if round % 2 == 0 { Raw::connect(&server.addr).await } else { Raw::client(&server.addr).await };
         let mut bytes = frame(random.choice([1, 16, 17, 18, 32, 33, 34, 48]).unwrap_or(0), 1, b"");
         bytes.extend(std::iter::repeat_with(|| random.u8(..)).take(200));
         let n = u8::try_from(random.usize(9..200)).unwrap_or(9);

@@ -8,3 +8,4 @@ mod calls;
 mod conformance;
 mod endings;
 mod greetings;
+mod wire;
