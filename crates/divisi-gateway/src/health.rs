@@ -99,3 +99,6 @@ async fn answer_to(health: Option<&dyn Health>, question: Question) -> Response 
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,6 @@
 //! One path of the gateway: its verbs, its answer to all others, and the frame around each request.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -50,6 +51,10 @@ impl Resource {
 
     /// Answers a request, whatever happens, and logs it.
     pub(crate) async fn serve(&self, request: Request) -> Response {
+        // The router takes an empty segment for an argument in front of another segment; no route means that.
+        if request.uri().path().contains("//") {
+            return not_found(request).await;
+        }
         let method = request.method().clone();
         let endpoint = self.endpoint(&method);
         let route = endpoint.map_or(self.pattern.as_str(), |endpoint| endpoint.path);
@@ -76,7 +81,7 @@ where
     let started = divisi_call::now();
     let trace = answer::trace_of(request.headers());
     let method = request.method().clone();
-    let outcome = caught(answer(request, started, trace)).await;
+    let outcome = caught(pin!(answer(request, started, trace))).await;
     let outcome = outcome.unwrap_or_else(|words| Err(Problem::panicked(words)));
     let access = Access { method: &method, route, trace, started };
     let mut response = match outcome {
