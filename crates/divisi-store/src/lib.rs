@@ -13,13 +13,17 @@
 
 pub mod backend;
 pub mod clock;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 pub mod epoch;
 pub mod error;
 pub mod failpoint;
 pub mod inbox;
 pub mod migration;
+pub mod mutation;
 pub mod outbox;
 pub mod parked;
+pub mod projection;
 pub mod reader;
 pub mod record;
 pub mod seen;

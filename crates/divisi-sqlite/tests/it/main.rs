@@ -1,4 +1,5 @@
 //! What SQLite as a store promises.
 
+mod conformance;
 mod fixture;
 mod thin;

@@ -1,0 +1,258 @@
+//! What a transaction promises, and a read.
+
+use std::borrow::Cow;
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::Poll;
+
+use divisi_contract::event::EventSpec;
+use divisi_contract::{CallError, CauseKind, Event};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::account::{Moved, add, balances, cx, deposit, is_consistent, open, whole_log};
+use crate::backend::Stores;
+use crate::transaction::{PAYLOAD_BYTES_MAX, Read, Tx};
+use crate::{StoreError, params};
+
+/// What a transaction changed and what it announced are there together, with the positions that it was told.
+pub async fn rows_and_events_commit_together(stores: &dyn Stores) {
+    let store = open(stores, "together").await;
+    let (balance, positions) = deposit(&store, "a", 5).await.expect("it commits");
+    assert_eq!(balance, 5);
+    let log = whole_log(&store).await;
+    assert_eq!(log.iter().map(|record| record.position()).collect::<Vec<_>>(), positions);
+    assert_eq!(log[0].decode::<Moved>().expect("an event"), Moved { account: "a".into(), balance: 5 });
+    assert_eq!(&*log[0].source.as_str(), "together");
+    assert_eq!((&*log[0].kind, log[0].schema_v, &*log[0].key), ("Moved", 1, "a"));
+    assert!(log[0].header("traceparent").is_some(), "an event says which trace it belongs to");
+    assert_eq!(is_consistent(&store).await.get("a"), Some(&5));
+}
+
+/// Neither a refusal of the closure nor one of the database leaves anything, not even a used position.
+pub async fn a_refusal_changes_nothing(stores: &dyn Stores) {
+    let store = open(stores, "refusal").await;
+    deposit(&store, "a", 5).await.expect("it commits");
+    let refused: Result<i64, CallError> = store
+        .transact(&cx(), async |tx: &mut Tx| {
+            add(tx, "a", 1).await?;
+            Err(CallError::not_run(CauseKind::NotAllowed, "no"))
+        })
+        .await;
+    assert_eq!(refused.unwrap_err().cause().map(|cause| cause.kind.clone()), Some(CauseKind::NotAllowed));
+    let broken = deposit(&store, "a", -6).await.unwrap_err();
+    assert!(!broken.may_have_run(), "a broken constraint is certain: {broken:?}");
+    let (_, positions) = deposit(&store, "a", 1).await.expect("it commits");
+    assert_eq!(positions[0].pos.0, 2, "no position was used up");
+    assert_eq!(is_consistent(&store).await.get("a"), Some(&6));
+}
+
+/// A part that fails is undone with its events; what was before it and after it stays.
+pub async fn a_nested_part_that_fails_takes_its_events_along(stores: &dyn Stores) {
+    let store = open(stores, "nested").await;
+    store
+        .transact(&cx(), async |tx: &mut Tx| {
+            add(tx, "a", 1).await?;
+            let failed: Result<i64, CallError> = tx
+                .nested(async |tx: &mut Tx| {
+                    add(tx, "b", 1).await?;
+                    add(tx, "a", -5).await
+                })
+                .await;
+            assert!(failed.is_err(), "below zero");
+            tx.nested(async |tx: &mut Tx| {
+                add(tx, "c", 1).await?;
+                let inner: Result<i64, CallError> = tx
+                    .nested(async |tx: &mut Tx| {
+                        add(tx, "d", 1).await?;
+                        Err(CallError::not_run(CauseKind::NotAllowed, "no"))
+                    })
+                    .await;
+                assert!(inner.is_err());
+                Ok(())
+            })
+            .await?;
+            add(tx, "a", 1).await.map(drop)
+        })
+        .await
+        .expect("it commits");
+    let balances = is_consistent(&store).await;
+    assert_eq!(balances.into_iter().collect::<Vec<_>>(), [("a".to_owned(), 2), ("c".to_owned(), 1)]);
+    assert_eq!(whole_log(&store).await.len(), 3);
+}
+
+/// A closure that panics leaves nothing, and the store serves the next one.
+pub async fn a_panic_undoes_everything(stores: &dyn Stores) {
+    let store = open(stores, "panic").await;
+    let panicking = store.clone();
+    let task = tokio::spawn(async move {
+        let _: Result<(), CallError> = panicking
+            .transact(&cx(), async |tx: &mut Tx| {
+                add(tx, "a", 1).await?;
+                panic!("as it was told to")
+            })
+            .await;
+    });
+    assert!(task.await.unwrap_err().is_panic(), "the panic is the caller's");
+    deposit(&store, "b", 1).await.expect("the store goes on");
+    assert_eq!(is_consistent(&store).await.into_keys().collect::<Vec<_>>(), ["b"]);
+}
+
+/// A transaction whose future is dropped, before its first poll or after it, happened wholly or not at all.
+pub async fn a_dropped_transaction_is_whole_or_nothing(stores: &dyn Stores) {
+    let store = open(stores, "dropped").await;
+    drop(deposit(&store, "never", 1));
+    for n_polls in 1..6 {
+        let account = format!("after-{n_polls}");
+        let mut deposit = pin!(deposit(&store, &account, 1));
+        let mut polled = 0;
+        poll_fn(|task| {
+            polled += 1;
+            if deposit.as_mut().poll(task).is_ready() || polled == n_polls {
+                return Poll::Ready(());
+            }
+            Poll::Pending
+        })
+        .await;
+    }
+    deposit(&store, "last", 1).await.expect("the store goes on");
+    let balances = is_consistent(&store).await;
+    assert!(!balances.contains_key("never"), "nothing runs before it is polled");
+    assert_eq!(balances.get("last"), Some(&1));
+}
+
+/// A `transact` inside a `transact` is refused in words, not a deadlock.
+pub async fn a_transaction_inside_another_is_refused(stores: &dyn Stores) {
+    let store = open(stores, "inside").await;
+    let inner = store
+        .transact(&cx(), async |tx: &mut Tx| {
+            add(tx, "a", 1).await?;
+            Ok(deposit(&store, "b", 1).await.unwrap_err().to_string())
+        })
+        .await
+        .expect("the outer one commits");
+    assert!(inner.contains("`transact` inside a `transact`"), "{inner}");
+    assert_eq!(is_consistent(&store).await.into_keys().collect::<Vec<_>>(), ["a"]);
+}
+
+/// Where a transaction cannot wait, one that does is undone and told so; where it can, it waits and commits.
+pub async fn waiting_is_refused_where_nothing_can_wait(stores: &dyn Stores) {
+    let store = open(stores, "waiting").await;
+    let waited = store
+        .transact(&cx(), async |tx: &mut Tx| {
+            add(tx, "a", 1).await?;
+            tokio::task::yield_now().await;
+            add(tx, "a", 1).await
+        })
+        .await;
+    if store.backend().suspends() {
+        assert_eq!(waited.expect("it waits"), 2);
+    } else {
+        let kind = waited.unwrap_err().cause().map(|cause| cause.kind.clone());
+        assert_eq!(kind, Some(CauseKind::WaitedInTransaction));
+        assert!(is_consistent(&store).await.is_empty());
+    }
+    deposit(&store, "b", 1).await.expect("the store goes on");
+}
+
+/// Two queries of one read see the same state, whatever is committed between them.
+pub async fn a_read_sees_one_state(stores: &dyn Stores) {
+    let store = open(stores, "snapshot").await;
+    deposit(&store, "a", 1).await.expect("it commits");
+    let mut session = store.backend().snapshot().await.expect("a snapshot");
+    let sql = "SELECT balance FROM account WHERE id = $1";
+    let before = session.query(sql, params!["a"]).await.expect("a query");
+    deposit(&store, "a", 1).await.expect("a read stops nobody from writing");
+    assert_eq!(session.query(sql, params!["a"]).await.expect("a query"), before, "the same state");
+    drop(session);
+    assert_eq!(balances(&store).await.get("a"), Some(&2), "the next read sees the new one");
+}
+
+/// A read that writes fails, and nothing is written.
+pub async fn a_read_cannot_write(stores: &dyn Stores) {
+    let store = open(stores, "reading").await;
+    let written: Result<Vec<(i64,)>, StoreError> = store
+        .read(async |read: &mut Read| {
+            read.query("INSERT INTO account (id, balance) VALUES ('a', 1) RETURNING balance", params![]).await
+        })
+        .await;
+    assert!(written.is_err());
+    assert!(balances(&store).await.is_empty());
+}
+
+/// An event above its limit fails the transaction, rows and all.
+pub async fn what_is_too_large_is_refused(stores: &dyn Stores) {
+    let store = open(stores, "large").await;
+    let large = "x".repeat(PAYLOAD_BYTES_MAX);
+    let refused = deposit(&store, &large, 1).await.unwrap_err();
+    assert_eq!(refused.cause().map(|cause| cause.kind.clone()), Some(CauseKind::TooLarge));
+    assert!(is_consistent(&store).await.is_empty());
+    deposit(&store, &"x".repeat(PAYLOAD_BYTES_MAX / 2), 1).await.expect("one below the limit commits");
+}
+
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+struct Foreign {}
+
+impl Event for Foreign {
+    const NAME: &'static str = "Foreign";
+    const TOPIC: &'static str = "somebody.elses";
+    const VERSION: u32 = 1;
+
+    fn key(&self) -> Cow<'_, str> {
+        Cow::Borrowed("key")
+    }
+
+    fn spec() -> EventSpec {
+        EventSpec {
+            name: Self::NAME.to_owned(),
+            topic: Self::TOPIC.to_owned(),
+            version: Self::VERSION,
+            key: String::new(),
+            docs: String::new(),
+            schema: schemars::schema_for!(Foreign).into(),
+        }
+    }
+}
+
+/// An event of a topic that the service does not own fails the transaction, rows and all.
+pub async fn a_foreign_topic_is_refused(stores: &dyn Stores) {
+    let store = open(stores, "foreign").await;
+    let refused: CallError = store
+        .transact(&cx(), async |tx: &mut Tx| {
+            add(tx, "a", 1).await?;
+            tx.emit(Foreign {});
+            Ok(())
+        })
+        .await
+        .unwrap_err();
+    assert!(refused.to_string().contains("somebody.elses"), "{refused}");
+    assert!(is_consistent(&store).await.is_empty());
+}
+
+/// Values of every type come back as they were; parameters are found by number, in any order and more than once.
+pub async fn values_come_back_as_they_were(stores: &dyn Stores) {
+    type Values = (Option<String>, i64, bool, f64, String, Vec<u8>);
+    let store = open(stores, "values").await;
+    store
+        .transact(&cx(), async |tx: &mut Tx| {
+            let sql = match tx.dialect() {
+                crate::Dialect::Sqlite => {
+                    "CREATE TABLE v (a TEXT, b BIGINT, c BOOLEAN, d REAL, e TEXT, f BLOB)"
+                }
+                crate::Dialect::Postgres => {
+                    "CREATE TABLE v (a TEXT, b BIGINT, c BOOLEAN, d DOUBLE PRECISION, e TEXT, f BYTEA)"
+                }
+            };
+            tx.execute(sql, params![]).await?;
+            let sql = "INSERT INTO v (f, e, d, c, b, a) VALUES ($6, $5, $4, $3, $2, $1)";
+            let bytes: &[u8] = &[0, 255, 7];
+            let values = params![None::<String>, i64::MIN, true, 0.1, "ü '; --", bytes];
+            assert_eq!(tx.execute(sql, values).await?, 1);
+            let sql = "SELECT a, b, c, d, e, f FROM v WHERE e = $1 AND e = $1";
+            let found: Values = tx.query_one(sql, params!["ü '; --"]).await?;
+            assert_eq!(found, (None, i64::MIN, true, 0.1, "ü '; --".to_owned(), bytes.to_vec()));
+            Ok::<(), CallError>(())
+        })
+        .await
+        .expect("it commits");
+}
