@@ -5,6 +5,7 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::mutation::{self, Mutation};
 use crate::record::{Lane, Pos, Timestamp};
 
 /// One life of a database as a source of events.
@@ -43,6 +44,9 @@ impl Epoch {
     /// of one copy at the same instant differ.
     #[must_use]
     pub fn begin(above: Epoch, now: Timestamp) -> Epoch {
+        if mutation::made(Mutation::PlusOne) {
+            return Epoch(above.0 + 1);
+        }
         Epoch(above.0.max(now.0) + 1 + fastrand::i64(0..=EPOCH_RANDOM_MAX))
     }
 }
