@@ -4,7 +4,9 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
-use divisi_contract::{CallError, CauseKind, Context, Contract, KeptAnswers, Refusal, Repeat, ServiceName, codec};
+use divisi_contract::{
+    CallError, CauseKind, Context, Contract, KeptAnswers, Refusal, Repeat, ServiceName, codec,
+};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 

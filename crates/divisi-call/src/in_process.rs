@@ -19,7 +19,8 @@ where
         return answer;
     }
     let Some(at) = deadline.instant() else { return handler.await };
-    match tokio::time::timeout_at(at.into(), handler).await {
+    // In a box, so that a call that is ready at once does not carry the room for a timer along.
+    match Box::pin(tokio::time::timeout_at(at.into(), handler)).await {
         Ok(answer) => answer,
         Err(_) => {
             Err(CallError::unknown(CauseKind::DeadlinePassed, "the deadline passed before the answer came"))

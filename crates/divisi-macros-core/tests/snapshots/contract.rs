@@ -107,20 +107,22 @@ const _: () = {
                     let outcome: ::core::result::Result<
                         Comment,
                         ::divisi::private::contract::CallError<AddRefused>,
-                    > = self
-                        .link
-                        .remote::<
-                            _,
-                            Comment,
-                            AddRefused,
-                        >(
-                            callee,
-                            __ADD,
-                            cx,
-                            &__AddSent {
-                                post: &post,
-                                comment: &comment,
-                            },
+                    > = ::std::boxed::Box::pin(
+                            self
+                                .link
+                                .remote::<
+                                    _,
+                                    Comment,
+                                    AddRefused,
+                                >(
+                                    callee,
+                                    __ADD,
+                                    cx,
+                                    &__AddSent {
+                                        post: &post,
+                                        comment: &comment,
+                                    },
+                                ),
                         )
                         .await;
                     ::core::mem::drop(held);
@@ -161,13 +163,15 @@ const _: () = {
                         ::divisi::private::contract::CallError<
                             ::divisi::private::contract::NoRefusal,
                         >,
-                    > = self
-                        .link
-                        .remote::<
-                            _,
-                            Vec<Comment>,
-                            ::divisi::private::contract::NoRefusal,
-                        >(callee, __ALL, cx, &__AllSent {})
+                    > = ::std::boxed::Box::pin(
+                            self
+                                .link
+                                .remote::<
+                                    _,
+                                    Vec<Comment>,
+                                    ::divisi::private::contract::NoRefusal,
+                                >(callee, __ALL, cx, &__AllSent {}),
+                        )
                         .await;
                     ::core::mem::drop(held);
                     outcome

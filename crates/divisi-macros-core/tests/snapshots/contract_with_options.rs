@@ -76,13 +76,15 @@ const _: () = {
                         crate::toolkit::private::contract::CallError<
                             crate::toolkit::private::contract::NoRefusal,
                         >,
-                    > = self
-                        .link
-                        .remote::<
-                            _,
-                            (),
-                            crate::toolkit::private::contract::NoRefusal,
-                        >(callee, __MOVE, context, &__MoveSent { r#type: &r#type })
+                    > = ::std::boxed::Box::pin(
+                            self
+                                .link
+                                .remote::<
+                                    _,
+                                    (),
+                                    crate::toolkit::private::contract::NoRefusal,
+                                >(callee, __MOVE, context, &__MoveSent { r#type: &r#type }),
+                        )
                         .await;
                     ::core::mem::drop(held);
                     outcome

@@ -83,8 +83,11 @@ fn method(model: &Model<'_>, method: &Checked<'_>) -> TokenStream {
                     #private::call::in_process::answer_could_travel::<#value, #refusal>(#outcome)
                 }
                 #private::call::client::Way::Remote(#callee, #held) => {
-                    let #outcome: ::core::result::Result<#value, #error> =
-                        self.link.remote::<_, #value, #refusal>(#callee, #call, #cx, &#borrowed).await;
+                    // In a box, so that a call in this process does not carry the room for it along.
+                    let #outcome: ::core::result::Result<#value, #error> = ::std::boxed::Box::pin(
+                        self.link.remote::<_, #value, #refusal>(#callee, #call, #cx, &#borrowed),
+                    )
+                    .await;
                     ::core::mem::drop(#held);
                     #outcome
                 }
