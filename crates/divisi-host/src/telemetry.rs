@@ -3,6 +3,7 @@
 mod clock;
 mod json;
 pub mod report;
+mod text;
 
 use std::io::IsTerminal;
 use std::panic::PanicHookInfo;
@@ -52,8 +53,12 @@ pub fn init(app: &str, format: Format, directives: &str) -> Result<(), Telemetry
     let registry = Registry::default().with(self::filter(app, directives)?);
     match format {
         Format::Json => registry.with(Json::new(std::io::stderr)).try_init(),
-        Format::Text if at_terminal() => registry.with(text().without_time().with_ansi(true)).try_init(),
-        Format::Text => registry.with(text().with_timer(clock::Utc).with_ansi(false)).try_init(),
+        Format::Text => {
+            let seen = at_terminal();
+            let layer = tracing_subscriber::fmt::layer().with_ansi(seen && !no_color());
+            let text = text::Text { with_time: !seen };
+            registry.with(layer.event_format(text).with_writer(std::io::stderr)).try_init()
+        }
     }
     .map_err(TelemetryError::Already)?;
     std::panic::set_hook(Box::new(log_panic));
@@ -83,21 +88,9 @@ pub fn at_terminal() -> bool {
     std::env::var_os(TERMINAL).is_some_and(|value| value == "1") || std::io::stderr().is_terminal()
 }
 
-type TextFormat = tracing_subscriber::fmt::format::Format<tracing_subscriber::fmt::format::Compact>;
-type Text<S> = tracing_subscriber::fmt::Layer<
-    S,
-    tracing_subscriber::fmt::format::DefaultFields,
-    TextFormat,
-    fn() -> std::io::Stderr,
->;
-
-/// One line an event, without its module: a message is readable alone.
-fn text<S>() -> Text<S>
-where
-    S: tracing::Subscriber + for<'a> tracing_subscriber::registry::LookupSpan<'a>,
-{
-    let stderr: fn() -> std::io::Stderr = std::io::stderr;
-    tracing_subscriber::fmt::layer().compact().with_target(false).with_writer(stderr)
+/// Whether the user asked every program for no colours: https://no-color.org.
+fn no_color() -> bool {
+    std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
 }
 
 /// A panic as one event, so that a log for machines stays one.

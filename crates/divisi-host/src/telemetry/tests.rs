@@ -55,6 +55,26 @@ fn a_json_line_carries_the_fields_of_the_spans_around_it() {
     );
 }
 
+#[test]
+fn a_line_for_people_has_its_level_its_message_and_its_fields() {
+    let line = |with_time, ansi| {
+        let written = Written::default();
+        let writer = written.clone();
+        let layer = tracing_subscriber::fmt::layer()
+            .with_ansi(ansi)
+            .event_format(text::Text { with_time })
+            .with_writer(move || writer.clone());
+        tracing::subscriber::with_default(Registry::default().with(layer), || {
+            let _span = info_span!("task", task.name = "relay").entered();
+            warn!(service.name = %"posts", "the disk is full");
+        });
+        String::from_utf8(written.0.lock().unwrap().clone()).unwrap()
+    };
+    assert_eq!(line(false, false), " WARN the disk is full service.name=posts\n");
+    assert!(line(true, false).ends_with("Z  WARN the disk is full service.name=posts\n"));
+    assert!(line(false, true).starts_with("\x1b[33m WARN\x1b[0m the disk is full "), "coloured");
+}
+
 fn messages(directives: &str) -> Vec<String> {
     let all = || {
         debug!(target: "blog_posts", "app debug");

@@ -1,0 +1,75 @@
+//! Addresses of processes that are known before the processes run, and stay theirs across restarts.
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+
+use tokio::net::{TcpListener, TcpSocket};
+
+/// Connections that may wait to be accepted: the usual bound of the kernel is larger, and that of a service smaller.
+const BACKLOG: u32 = 1_024;
+
+/// A free port on loopback, kept from others while this is held.
+///
+/// It is a socket that is bound and never listens. A process of the same user that asks to share the port may listen
+/// on it, through [`listen`]; anybody else, and any connection that looks for a port, passes it by.
+#[derive(Debug)]
+pub struct Reserved {
+    address: SocketAddr,
+    _socket: TcpSocket,
+}
+
+impl Reserved {
+    /// Reserves a free port.
+    pub fn new() -> io::Result<Reserved> {
+        let socket = TcpSocket::new_v4()?;
+        // And not `reuseaddr`: with it, whoever sets it too could take the port.
+        socket.set_reuseaddr(false)?;
+        socket.set_reuseport(true)?;
+        socket.bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
+        Ok(Reserved { address: socket.local_addr()?, _socket: socket })
+    }
+
+    /// The address with the port.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+/// Listens on `address`; when `supervised`, the supervisor may have reserved it.
+pub fn listen(address: SocketAddr, supervised: bool) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    socket.set_reuseaddr(true)?;
+    // Without a supervisor nobody may share it: two processes with one address are a mistake that should be seen.
+    socket.set_reuseport(supervised)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpStream;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_reserved_port_is_its_process_alone_across_restarts() {
+        let reserved = Reserved::new().unwrap();
+        let taken = |result: io::Result<TcpListener>| result.unwrap_err().kind() == io::ErrorKind::AddrInUse;
+        for _ in 0..3 {
+            assert!(taken(listen(reserved.address(), false)), "a stranger cannot have it");
+            assert!(TcpStream::connect(reserved.address()).await.is_err(), "nobody listens");
+            let listener = listen(reserved.address(), true).unwrap();
+            let connecting = TcpStream::connect(reserved.address());
+            let (accepted, connected) = tokio::join!(listener.accept(), connecting);
+            accepted.unwrap();
+            connected.unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn two_without_a_supervisor_cannot_share_an_address() {
+        let first = listen(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), false).unwrap();
+        let second = listen(first.local_addr().unwrap(), false);
+        assert_eq!(second.unwrap_err().kind(), io::ErrorKind::AddrInUse);
+    }
+}

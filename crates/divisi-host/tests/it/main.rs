@@ -1,0 +1,3 @@
+//! The host from outside, with real processes.
+
+mod supervisor;
