@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 use axum::extract::Request;
 use axum::http::StatusCode;
 use axum::response::Response;
-use bytes::Bytes;
 use divisi_call::{Edge, EdgeRequest};
 use divisi_contract::{Context, Deadline, Repeat, ServiceName, Trace};
 use tokio::time::timeout_at;
@@ -71,14 +70,8 @@ impl Endpoint {
         let key = key::read(&head.headers, self.repeat)?;
         let deadline = Deadline::after(started, shared.limits.request_time_max);
         let until = deadline.instant().unwrap_or(started).into();
-        let body = match (body::is_announced(&body), self.takes_body) {
-            (false, _) => Bytes::new(),
-            (true, true) => {
-                body::is_json(&head.headers)?;
-                body::read(body, shared.limits.body_bytes_max, until).await?
-            }
-            (true, false) => return Err(body::not_taken()),
-        };
+        let wanted = body::Wanted { taken: self.takes_body, bytes_max: shared.limits.body_bytes_max, until };
+        let body = body::read(&head.headers, body, wanted).await?;
         let mut cx = Context::root(&shared.name).with_trace(trace).with_deadline(deadline);
         if let Some(key) = key {
             cx = cx.with_key(key);

@@ -35,7 +35,8 @@ impl EdgeServer for HttpEdge {
             request_time_max: setup.request_time,
             ..Limits::default()
         };
-        let gateway = Gateway::new(GATEWAY.into(), setup.edges, limits).map_err(|conflict| conflict.to_string())?;
+        let gateway =
+            Gateway::new(GATEWAY.into(), setup.edges, limits).map_err(|conflict| conflict.to_string())?;
         let gateway = gateway.health(Arc::new(OfProcess(setup.health)));
         Ok(Box::pin(gateway.serve(setup.listener, setup.stopping)))
     }

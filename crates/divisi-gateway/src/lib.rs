@@ -49,7 +49,10 @@ mod health;
 mod problem;
 mod serve;
 
+pub mod host;
+
 pub use gateway::Gateway;
 pub use health::{Health, Report};
+pub use host::WithGateway;
 pub use limits::Limits;
 pub use routes::RouteConflict;

@@ -70,7 +70,7 @@ async fn a_body_of_another_type_is_refused_in_words() {
 }
 
 #[tokio::test]
-async fn a_body_that_says_it_is_too_large_is_refused_before_it_is_read() {
+async fn a_body_that_says_it_is_too_large_is_refused() {
     let things = Things::default();
     let running = Running::of(things.clone(), Limits { body_bytes_max: 10, ..Limits::default() }).await;
     let mut client = running.connect().await;
@@ -87,17 +87,48 @@ async fn a_body_that_says_it_is_too_large_is_refused_before_it_is_read() {
 }
 
 #[tokio::test]
+async fn whoever_has_sent_a_refused_body_reads_why_and_goes_on() {
+    let running = Running::of(Things::default(), Limits { body_bytes_max: 10, ..Limits::default() }).await;
+    let mut client = running.connect().await;
+    let large = "x".repeat(4 << 20);
+    client.ask_json("POST /things", &large).await.problem(413, "body-too-large");
+    client.ask("POST /things", &[], large.as_bytes()).await.problem(415, "unsupported-media-type");
+    client.ask_json("POST /things/7/poke", &large).await.problem(400, "body-not-taken");
+    assert_eq!(client.ask("GET /things", &[], b"").await.status, 200, "the connection goes on");
+}
+
+#[tokio::test]
+async fn whoever_asks_before_it_sends_is_refused_before_it_does() {
+    let running = Running::of(Things::default(), Limits { body_bytes_max: 10, ..Limits::default() }).await;
+    let mut client = running.connect().await;
+    let head =
+        "POST /things HTTP/1.1\r\nhost: t\r\ncontent-type: application/json\r\nexpect: 100-continue\r\n";
+    client.send(format!("{head}content-length: 11\r\n\r\n").as_bytes()).await;
+    client.reply().await.problem(413, "body-too-large");
+    client.end().await;
+    let mut client = running.connect().await;
+    client.send(format!("{head}content-length: 2\r\n\r\n").as_bytes()).await;
+    assert_eq!(client.reply().await.status, 100);
+    client.send(b"{}").await;
+    assert_eq!(client.reply().await.status, 201);
+}
+
+#[tokio::test]
 async fn a_body_that_turns_out_too_large_is_refused_where_it_does() {
     let things = Things::default();
     let running = Running::of(things.clone(), Limits { body_bytes_max: 10, ..Limits::default() }).await;
+    let head = "POST /things HTTP/1.1\r\nhost: t\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n";
     let mut client = running.connect().await;
-    client
-        .send(b"POST /things HTTP/1.1\r\nhost: t\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n")
-        .await;
-    client.send(b"6\r\n123456\r\n5\r\n12345\r\n").await;
+    client.send(format!("{head}6\r\n123456\r\n5\r\n12345\r\n0\r\n\r\n").as_bytes()).await;
     client.reply().await.problem(413, "body-too-large");
+    assert_eq!(client.ask("DELETE /things/7", &[], b"").await.status, 204, "the connection goes on");
+    // The same without an end.
+    client.send(format!("{head}6\r\n123456\r\n5\r\n12345\r\n").as_bytes()).await;
+    let reply = client.reply().await;
+    reply.problem(413, "body-too-large");
+    assert_eq!(reply.header("connection"), Some("close"));
     client.end().await;
-    assert_eq!(things.calls(), 0);
+    assert_eq!(things.calls(), 1, "only the one in between was a call");
 }
 
 #[tokio::test]
