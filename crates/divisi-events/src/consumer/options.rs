@@ -1,0 +1,120 @@
+//! The limits of a consumer, each with a name, a default and its reason.
+
+use std::time::Duration;
+
+/// Events of one transaction at the most: enough to spread the cost of a commit, few enough to be done again.
+pub const BATCH_EVENTS_MAX: usize = 100;
+/// Work of one transaction at the most: on SQLite every writer waits while it runs.
+pub const BATCH_WORK_MAX: Duration = Duration::from_millis(1);
+/// Transactions of one input under way at once: as many as there are lanes, since those that wait together commit
+/// together.
+pub const TRANSACTIONS_MAX: usize = 64;
+/// Bytes that wait to be applied before no more are asked for: one answer is applied while the next is on its way.
+pub const QUEUE_BYTES_MAX: usize = 256 * 1024;
+/// Attempts of an error that is neither known to pass nor known to stay.
+pub const ATTEMPTS_MAX: u32 = 5;
+/// How long a lane may wait for something to pass before somebody is told.
+pub const ALARM_AFTER: Duration = Duration::from_secs(60);
+/// How long the source keeps a question that it has nothing for.
+pub const WAIT: Duration = Duration::from_secs(5);
+
+/// The limits of a consumer.
+///
+/// ```
+/// use divisi_events::consumer::ConsumerOptions;
+///
+/// assert_eq!(ConsumerOptions::default().batch_events_max, 100);
+/// assert!(ConsumerOptions::by_count().batch_work_max.is_none(), "the same history whatever the machine");
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+pub struct ConsumerOptions {
+    /// Events of one transaction; see [`BATCH_EVENTS_MAX`].
+    pub batch_events_max: usize,
+    /// Work of one transaction; none: by count alone. See [`BATCH_WORK_MAX`].
+    pub batch_work_max: Option<Duration>,
+    /// Transactions of one input under way; see [`TRANSACTIONS_MAX`].
+    pub transactions_max: usize,
+    /// Bytes of one input that wait to be applied; see [`QUEUE_BYTES_MAX`].
+    pub queue_bytes_max: usize,
+    /// Between two attempts of a lane, or of a question to a source.
+    pub backoff: Backoff,
+    /// Between two attempts of a parked key.
+    pub redrive: Backoff,
+    /// Attempts of an unclassified error; see [`ATTEMPTS_MAX`].
+    pub attempts_max: u32,
+    /// When a lane that backs off is called an error; see [`ALARM_AFTER`].
+    pub alarm_after: Duration,
+    /// When lanes pause instead of parking.
+    pub pause: PauseOptions,
+    /// How long a question may wait at the source; see [`WAIT`].
+    pub wait: Duration,
+}
+
+/// A span that doubles with each attempt, shortened at random so that many do not come at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Backoff {
+    /// After the first attempt.
+    pub min: Duration,
+    /// After many.
+    pub max: Duration,
+}
+
+/// When so much fails that it must be a bad deployment: a lane then waits with its next event instead of parking it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct PauseOptions {
+    /// So many keys may be parked within the window.
+    pub keys_max: usize,
+    /// So large a share of the events may be parked within the window …
+    pub share_max: f64,
+    /// … once there are so many events that a share says something.
+    pub share_of_events_min: u64,
+    /// The window.
+    pub window: Duration,
+    /// How often a paused lane tries its next event.
+    pub try_every: Duration,
+}
+
+impl Default for ConsumerOptions {
+    fn default() -> ConsumerOptions {
+        ConsumerOptions {
+            batch_events_max: BATCH_EVENTS_MAX,
+            batch_work_max: Some(BATCH_WORK_MAX),
+            transactions_max: TRANSACTIONS_MAX,
+            queue_bytes_max: QUEUE_BYTES_MAX,
+            backoff: Backoff { min: Duration::from_millis(50), max: Duration::from_secs(30) },
+            redrive: Backoff { min: Duration::from_millis(250), max: Duration::from_secs(30) },
+            attempts_max: ATTEMPTS_MAX,
+            alarm_after: ALARM_AFTER,
+            pause: PauseOptions::default(),
+            wait: WAIT,
+        }
+    }
+}
+
+impl Default for PauseOptions {
+    fn default() -> PauseOptions {
+        PauseOptions {
+            keys_max: 20,
+            share_max: 0.05,
+            share_of_events_min: 400,
+            window: Duration::from_secs(60),
+            try_every: Duration::from_secs(10),
+        }
+    }
+}
+
+impl ConsumerOptions {
+    /// Limits by count alone, for a simulation whose history must not depend on the machine's speed.
+    pub fn by_count() -> ConsumerOptions {
+        ConsumerOptions { batch_work_max: None, ..ConsumerOptions::default() }
+    }
+}
+
+impl Backoff {
+    /// How long to wait after `attempts` attempts in a row, 1 for the first.
+    pub fn after(&self, attempts: u32) -> Duration {
+        let doublings = attempts.saturating_sub(1).min(20);
+        let span = self.min.saturating_mul(1 << doublings).min(self.max);
+        span.mul_f64(0.5 + fastrand::f64() / 2.0)
+    }
+}

@@ -1,0 +1,189 @@
+//! Tries parked keys again: a transaction a key, its events in order.
+
+use std::sync::Arc;
+use std::time::Instant as Clock;
+
+use divisi_store::inbox::Inbox;
+use divisi_store::parked::{self, Parking, State, Why};
+use divisi_store::{Class, Read, StoreError, Timestamp, Tx, TxFailed, failpoint};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{Duration, Instant, sleep_until};
+use tracing::{info, warn};
+
+use super::Shared;
+use super::batch::{after, failed_at, in_savepoint};
+use super::input::stopped;
+use super::trouble::Trouble;
+use crate::handler::Failure;
+
+/// Keys that are tried at once, so that their transactions commit together.
+const KEYS_AT_ONCE: usize = 16;
+/// How long nobody looks whether something is due at the most: another process may have said so.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
+
+/// Tries keys that are due until the consumer stops. The transactions under way end first.
+pub(super) async fn run(shared: Arc<Shared>, mut stop: watch::Receiver<bool>) {
+    let mut trouble = Trouble::new(shared.options.backoff);
+    loop {
+        let woken = shared.redrive.notified();
+        let wake = match round(&shared).await {
+            Ok(wake) => {
+                if trouble.over(Instant::now()).is_some() {
+                    info!(consumer.name = %shared.name, "parked keys of `{}` are tried again", shared.name);
+                }
+                wake
+            }
+            Err(error) => {
+                if trouble.again(Instant::now()) {
+                    warn!(consumer.name = %shared.name, error = %error, "parked keys cannot be tried at the moment");
+                }
+                trouble.until(Instant::now())
+            }
+        };
+        tokio::select! {
+            biased;
+            () = stopped(&mut stop) => return,
+            () = woken, if trouble.until(Instant::now()).is_none() => {}
+            () = sleep_until(wake.unwrap_or_else(Instant::now)) => {}
+        }
+    }
+}
+
+/// Tries what is due; when to look again, `None`: at once.
+async fn round(shared: &Arc<Shared>) -> Result<Option<Instant>, StoreError> {
+    let name = &shared.name;
+    let look = async |read: &mut Read| {
+        let due = parked::due(read, name, KEYS_AT_ONCE).await?;
+        Ok::<_, StoreError>((due, parked::next_due(read, name).await?, read.now()))
+    };
+    let (due, next, now) = shared.store.read(look).await?;
+    if due.is_empty() {
+        let wait = next.map_or(LOOK_AGAIN, |next| {
+            LOOK_AGAIN.min(Duration::from_micros(next.0.saturating_sub(now.0).max(0).cast_unsigned()))
+        });
+        return Ok(Some(Instant::now() + wait));
+    }
+    let mut keys = JoinSet::new();
+    for (source, topic, key) in due {
+        let inbox = Inbox { consumer: Arc::clone(name), source: source.into(), topic: topic.into() };
+        let shared = Arc::clone(shared);
+        keys.spawn(async move { redrive(&shared, &inbox, &key).await });
+    }
+    let mut outcome = Ok(None);
+    while let Some(joined) = keys.join_next().await {
+        match joined {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => outcome = Err(error),
+            Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+            Err(_) => {}
+        }
+    }
+    outcome
+}
+
+/// Tries one key.
+async fn redrive(shared: &Shared, inbox: &Inbox, key: &str) -> Result<(), StoreError> {
+    if failpoint::hit("redrive.before") {
+        return Err(failed_at("redrive.before"));
+    }
+    let parking = Parking { inbox, key };
+    let run = shared.store.run(Class::Consumer, async |tx: &mut Tx| in_order(shared, tx, parking).await);
+    match run.await {
+        Ok((wake, _)) => {
+            if wake {
+                shared.redrive.notify_one();
+            }
+            Ok(())
+        }
+        Err(TxFailed::DidNotHappen(error)) if !error.is_transient() => {
+            // Something in it cannot be undone alone, such as its time limit: an attempt of the key.
+            let reason = error.message;
+            let blame = async |tx: &mut Tx| blame(shared, tx, parking, reason).await;
+            match shared.store.run(Class::Consumer, blame).await {
+                Ok(_) => Ok(()),
+                Err(TxFailed::Body(e) | TxFailed::DidNotHappen(e) | TxFailed::MayHaveHappened(e)) => Err(e),
+            }
+        }
+        Err(TxFailed::Body(e) | TxFailed::DidNotHappen(e) | TxFailed::MayHaveHappened(e)) => Err(e),
+    }
+}
+
+/// Runs the events of a key in order, behind the lock of its lane; whether keys that waited for it are due now.
+async fn in_order(shared: &Shared, tx: &mut Tx, parking: Parking<'_>) -> Result<bool, StoreError> {
+    let Some(mut why) = locked(tx, parking).await? else { return Ok(false) };
+    let events = parking.events(tx, shared.options.batch_events_max.max(1)).await?;
+    let (began, now) = (Clock::now(), tx.now());
+    let (mut last, mut n, mut failure) = (None, 0, None);
+    for record in &events {
+        if n > 0 && shared.options.batch_work_max.is_some_and(|max| began.elapsed() >= max) {
+            break;
+        }
+        match in_savepoint(shared, tx, record).await? {
+            Ok(()) => (last, n) = (Some(record), n + 1),
+            Err(failed) => {
+                failure = Some(failed);
+                break;
+            }
+        }
+    }
+    let mut wake = false;
+    if let Some(last) = last {
+        parking.remove_up_to(tx, last.epoch, last.pos).await?;
+        wake = parked::mark(tx, &shared.name, &parking.inbox.topic, parking.key).await? > 0;
+        why.attempts = 0;
+    }
+    match failure {
+        Some(failure) => {
+            let why = again(shared, why, failure, now);
+            parking.park(tx, &why).await?;
+        }
+        None if parking.events(tx, 1).await?.is_empty() => {
+            parking.remove_key(tx).await?;
+        }
+        // More of them than fit a turn: the rest is due now.
+        None => parking.park(tx, &Why { state: State::Retrying, next_at: Some(now), ..why }).await?,
+    }
+    Ok(wake)
+}
+
+/// The whole transaction failed: one attempt more.
+async fn blame(shared: &Shared, tx: &mut Tx, parking: Parking<'_>, reason: String) -> Result<(), StoreError> {
+    let Some(why) = locked(tx, parking).await? else { return Ok(()) };
+    let why = again(shared, why, Failure::Unclassified(reason), tx.now());
+    parking.park(tx, &why).await
+}
+
+/// Locks the key's lane; how the key stands, if it is still due.
+async fn locked(tx: &mut Tx, parking: Parking<'_>) -> Result<Option<Why>, StoreError> {
+    parking.inbox.lock(tx, parking.lane()).await?;
+    let now = tx.now();
+    let why = parking.look(tx).await?;
+    Ok(why.filter(|why| why.state != State::Dead && why.next_at.is_none_or(|next| next <= now)))
+}
+
+/// How a key stands after another failure.
+fn again(shared: &Shared, why: Why, failure: Failure, now: Timestamp) -> Why {
+    let options = &shared.options;
+    let attempts = why.attempts + 1;
+    let later = Some(after(now, options.redrive.after(attempts)));
+    match failure {
+        Failure::NotYet { topic, key } => Why {
+            state: State::Waiting,
+            reason: format!("waits for `{key}` of topic `{topic}`"),
+            attempts,
+            next_at: later,
+            waits_for: Some((topic.to_owned(), key)),
+        },
+        Failure::Transient(reason) => {
+            Why { state: State::Retrying, reason, attempts, next_at: later, waits_for: None }
+        }
+        Failure::Unclassified(reason) if attempts < options.attempts_max => {
+            Why { state: State::Retrying, reason, attempts, next_at: later, waits_for: None }
+        }
+        Failure::Permanent(reason) | Failure::Unclassified(reason) => {
+            warn!(consumer.name = %shared.name, "a parked key waits for an operator now: {reason}");
+            Why { state: State::Dead, reason, attempts, next_at: None, waits_for: None }
+        }
+    }
+}
