@@ -1,17 +1,20 @@
 //! How fast calls are, beside a bare loop of length-prefixed frames: `cargo run --release -p divisi-tcp --example echo_speed`.
 //!
 //! Both echo the same bytes, the size of a record of ten fields, on the same runtime, with 1, 64 and 256 calls in
-//! flight. The bare loop has no ids, no deadlines and no limits: it is what the socket gives.
+//! flight. The bare loop has no ids, no deadlines, no cancellation and
+//! no limits on answers: it is what a queue, a socket and a task a caller give.
 
+use std::collections::VecDeque;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use divisi_call::{BoxFuture, Call, Caller, Dispatch, Request, Served};
 use divisi_contract::{CallError, Context, Contract, Deadline, Method, Repeat, ServiceName};
 use divisi_tcp::{Client, ClientOptions, Limits, Server};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{mpsc, oneshot};
 
 const ECHO: Call = Call { contract: "echo", version: 1, method: "echo", repeat: Repeat::Once };
 const RECORD: usize = 240;
@@ -100,31 +103,85 @@ async fn calls(client: &Arc<Client>, in_flight: usize) -> Result<f64, Box<dyn st
     Ok(n as f64 / start.elapsed().as_secs_f64())
 }
 
-/// The least a client can do: it writes a batch of frames, and reads as many.
+/// The least that serves several callers over one connection: a queue of frames to a task that writes all that
+/// wait at once, and hands answers out in order.
 async fn bare_calls(addr: std::net::SocketAddr, in_flight: usize) -> std::io::Result<f64> {
-    let mut stream = TcpStream::connect(addr).await?;
+    let stream = TcpStream::connect(addr).await?;
     stream.set_nodelay(true)?;
-    let mut batch = Vec::new();
-    for _ in 0..in_flight {
-        batch.extend_from_slice(&(RECORD as u32).to_be_bytes());
-        batch.extend_from_slice(&[1; RECORD]);
-    }
-    let mut answers = vec![0; batch.len()];
+    let (requests, queue) = mpsc::channel(1_024);
+    let connection = tokio::spawn(bare_connection(stream, queue));
     let start = Instant::now();
+    let callers: Vec<_> = (0..in_flight)
+        .map(|_| {
+            let requests = requests.clone();
+            tokio::spawn(async move {
+                let arguments = Bytes::from(vec![1; RECORD]);
+                let mut n = 0_u64;
+                while start.elapsed() < RUN {
+                    let (answer, answered) = oneshot::channel();
+                    if requests.send((arguments.clone(), answer)).await.is_err() || answered.await.is_err() {
+                        break;
+                    }
+                    n += 1;
+                }
+                n
+            })
+        })
+        .collect();
     let mut n = 0;
-    while start.elapsed() < RUN {
-        stream.write_all(&batch).await?;
-        stream.read_exact(&mut answers).await?;
-        n += in_flight;
+    for caller in callers {
+        n += caller.await?;
     }
+    connection.abort();
     Ok(n as f64 / start.elapsed().as_secs_f64())
+}
+
+async fn bare_connection(
+    mut stream: TcpStream,
+    mut queue: mpsc::Receiver<(Bytes, oneshot::Sender<Bytes>)>,
+) -> std::io::Result<()> {
+    let (mut read, mut out) = (BytesMut::new(), Vec::new());
+    let (mut requests, mut waiting) = (Vec::new(), VecDeque::new());
+    let (mut reads, mut writes) = stream.split();
+    loop {
+        read.reserve(64 * 1024);
+        tokio::select! {
+            n = queue.recv_many(&mut requests, 1_024) => {
+                if n == 0 {
+                    return Ok(());
+                }
+                for (arguments, answer) in requests.drain(..) {
+                    out.extend_from_slice(&(arguments.len() as u32).to_be_bytes());
+                    out.extend_from_slice(&arguments);
+                    waiting.push_back(answer);
+                }
+                writes.write_all(&out).await?;
+                out.clear();
+            }
+            n = reads.read_buf(&mut read) => {
+                if n? == 0 {
+                    return Ok(());
+                }
+                while let Some(length) = read.first_chunk::<4>() {
+                    let length = u32::from_be_bytes(*length) as usize;
+                    if read.len() < 4 + length {
+                        break;
+                    }
+                    let frame = read.split_to(4 + length).freeze();
+                    if let Some(answer) = waiting.pop_front() {
+                        let _ = answer.send(frame.slice(4..));
+                    }
+                }
+            }
+        }
+    }
 }
 
 async fn serve_bare(listener: TcpListener) -> std::io::Result<()> {
     loop {
         let (mut stream, _) = listener.accept().await?;
         stream.set_nodelay(true)?;
-        let (mut read, mut out) = (bytes::BytesMut::new(), Vec::new());
+        let (mut read, mut out) = (BytesMut::new(), Vec::new());
         loop {
             read.reserve(64 * 1024);
             if stream.read_buf(&mut read).await? == 0 {

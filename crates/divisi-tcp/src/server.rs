@@ -50,9 +50,8 @@ impl Server {
     pub async fn bind(
         addr: &str,
         services: Vec<(ServiceName, Vec<Served>)>,
-        mut limits: Limits,
+        limits: Limits,
     ) -> io::Result<Server> {
-        limits.frame_max = limits.frame_max.max(FRAME_MIN);
         let listener = TcpListener::bind(addr).await.map_err(|error| {
             let hint = match error.kind() {
                 io::ErrorKind::AddrInUse => "; another process, or this one twice, listens there",
@@ -60,7 +59,17 @@ impl Server {
             };
             io::Error::new(error.kind(), format!("cannot listen on {addr}: {}{hint}", error.kind()))
         })?;
-        Ok(Server { listener, offers: Arc::new(Offers::new(services)), limits: Arc::new(limits) })
+        Ok(Server::on(listener, services, limits))
+    }
+
+    /// The same on an address that is taken already, with the options that its socket needed.
+    pub fn on(
+        listener: TcpListener,
+        services: Vec<(ServiceName, Vec<Served>)>,
+        mut limits: Limits,
+    ) -> Server {
+        limits.frame_max = limits.frame_max.max(FRAME_MIN);
+        Server { listener, offers: Arc::new(Offers::new(services)), limits: Arc::new(limits) }
     }
 
     /// The address, with the port that the system chose.
