@@ -1,0 +1,7 @@
+//! How a log answers: the promises of every feed, and what is true of a log in this process.
+
+mod fixture;
+mod history;
+mod stress;
+#[cfg(feature = "conformance")]
+mod suite;

@@ -1,0 +1,3 @@
+//! How events travel, over real stores.
+
+mod feed;
