@@ -48,7 +48,8 @@ pub struct EventSpec {
 /// The lane of a key in a topic of `lanes` lanes: XXH3-64 of the key, seed 0, modulo.
 ///
 /// ```
-/// assert_eq!(divisi_contract::event::lane_of("", 64), 0x2d06_8005_38d3_94c2 % 64);
+/// let hash_of_nothing = 0x2d06_8005_38d3_94c2_u64;
+/// assert_eq!(u64::from(divisi_contract::event::lane_of("", 64)), hash_of_nothing % 64);
 /// ```
 pub fn lane_of(key: &str, lanes: u16) -> u16 {
     let lane = xxhash_rust::xxh3::xxh3_64(key.as_bytes()) % u64::from(lanes.max(1));

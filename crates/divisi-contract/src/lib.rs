@@ -20,6 +20,7 @@ pub mod event;
 pub mod keyed;
 pub mod refusal;
 pub mod schema;
+pub mod travels;
 
 pub use call_error::{Answer, CallError, Cause, CauseKind, refuse};
 pub use context::{Context, Keyed, ServiceName, Trace};
@@ -28,3 +29,4 @@ pub use deadline::Deadline;
 pub use event::{Event, EventSpec};
 pub use keyed::KeptAnswers;
 pub use refusal::{FieldError, Invalid, NoRefusal, Refusal, RefusalSpec};
+pub use travels::Travels;

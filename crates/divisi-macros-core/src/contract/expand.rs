@@ -33,6 +33,8 @@ pub(super) fn contract(contract: &Contract) -> TokenStream {
         #item
         #client
         #twin
+        // A method that is deprecated is still carried.
+        #[allow(deprecated)]
         const _: () = { #(#hidden)* };
     }
 }
@@ -134,12 +136,14 @@ fn plain_trait(contract: &Contract) -> ItemTrait {
     item
 }
 
-/// A reference to one method in documentation, with a fallback where the user wrote none.
+/// The documentation of a client's method: the user's, or a line where there is none. Its deprecation comes along.
 fn docs_of(model: &Model<'_>, method: &Checked<'_>) -> TokenStream {
-    let docs = crate::docs::attributes(&method.method.item.attrs);
+    let attributes = &method.method.item.attrs;
+    let deprecated = attributes.iter().filter(|attribute| attribute.path().is_ident("deprecated"));
+    let docs = crate::docs::attributes(attributes);
     if docs.is_empty() {
         let text = format!(" Calls [`{0}::{1}`].", model.ident, method.ident);
-        return quote_spanned!(method.ident.span()=> #[doc = #text]);
+        return quote_spanned!(method.ident.span()=> #[doc = #text] #(#deprecated)*);
     }
-    quote!(#(#docs)*)
+    quote!(#(#docs)* #(#deprecated)*)
 }

@@ -36,7 +36,11 @@ trait __CommentsLocal: ::core::marker::Send + ::core::marker::Sync + 'static {
         cx: ::divisi::private::contract::Context,
     ) -> ::divisi::private::call::BoxFuture<'__call, Answer<Vec<Comment>>>;
 }
+#[allow(deprecated)]
 const _: () = {
+    const _: () = ::divisi::private::contract::travels::travels::<PostId>();
+    const _: () = ::divisi::private::contract::travels::travels::<NewComment>();
+    const _: () = ::divisi::private::contract::travels::travels::<Comment>();
     #[derive(::divisi::private::serde::Serialize)]
     #[serde(crate = ":: divisi :: private :: serde")]
     struct __AddSent<'__call> {
@@ -55,6 +59,7 @@ const _: () = {
         method: "add",
         repeat: ::divisi::private::contract::Repeat::Keyed,
     };
+    const _: () = ::divisi::private::contract::travels::travels::<Vec<Comment>>();
     #[derive(::divisi::private::serde::Serialize)]
     #[serde(crate = ":: divisi :: private :: serde")]
     struct __AllSent {}
@@ -94,7 +99,7 @@ const _: () = {
                         ::divisi::private::contract::CallError<AddRefused>,
                     > = ::divisi::private::call::in_process::within(
                             derived.deadline(),
-                            callee.add(derived, post, comment),
+                            __CommentsLocal::add(&**callee, derived, post, comment),
                         )
                         .await;
                     ::core::mem::drop(held);
@@ -148,7 +153,7 @@ const _: () = {
                         >,
                     > = ::divisi::private::call::in_process::within(
                             derived.deadline(),
-                            callee.all(derived),
+                            __CommentsLocal::all(&**callee, derived),
                         )
                         .await;
                     ::core::mem::drop(held);

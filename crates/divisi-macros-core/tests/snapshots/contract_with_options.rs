@@ -20,7 +20,10 @@ trait __CommentsLocal: ::core::marker::Send + ::core::marker::Sync + 'static {
         r#type: u8,
     ) -> crate::toolkit::private::call::BoxFuture<'__call, divisi::Answer<()>>;
 }
+#[allow(deprecated)]
 const _: () = {
+    const _: () = crate::toolkit::private::contract::travels::travels::<u8>();
+    const _: () = crate::toolkit::private::contract::travels::travels::<()>();
     #[derive(crate::toolkit::private::serde::Serialize)]
     #[serde(crate = "crate :: toolkit :: private :: serde")]
     struct __MoveSent<'__call> {
@@ -61,7 +64,7 @@ const _: () = {
                         >,
                     > = crate::toolkit::private::call::in_process::within(
                             derived.deadline(),
-                            callee.r#move(derived, r#type),
+                            __CommentsLocal::r#move(&**callee, derived, r#type),
                         )
                         .await;
                     ::core::mem::drop(held);

@@ -4,5 +4,6 @@ mod blog;
 mod callers;
 mod definitions;
 mod edge;
+mod hygiene;
 mod messages;
 mod travel;

@@ -11,7 +11,8 @@ use crate::names;
 pub(super) fn items(model: &Model<'_>) -> TokenStream {
     let items = model.methods.iter().map(|method| {
         let (sent, received, call) = (sent(model, method), received(model, method), call(model, method));
-        quote!(#sent #received #call)
+        let travels = travels(model, method);
+        quote!(#travels #sent #received #call)
     });
     quote!(#(#items)*)
 }
@@ -20,6 +21,13 @@ pub(super) fn items(model: &Model<'_>) -> TokenStream {
 pub(super) fn borrowed(method: &Checked<'_>) -> TokenStream {
     let (sent, names) = (names::sent(method.ident), &method.names);
     quote!(#sent { #(#names: &#names),* })
+}
+
+/// A sentence that helps, should a type not be fit for the network.
+fn travels(model: &Model<'_>, method: &Checked<'_>) -> TokenStream {
+    let private = &model.private;
+    let types = method.types.iter().copied().chain([method.value]);
+    quote!(#(const _: () = #private::contract::travels::travels::<#types>();)*)
 }
 
 fn sent(model: &Model<'_>, method: &Checked<'_>) -> TokenStream {

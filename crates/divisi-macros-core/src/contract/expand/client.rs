@@ -56,7 +56,7 @@ pub(super) fn seam(model: &Model<'_>, contract: TokenStream) -> TokenStream {
 }
 
 fn method(model: &Model<'_>, method: &Checked<'_>) -> TokenStream {
-    let Model { private, contract, .. } = model;
+    let Model { private, contract, twin, .. } = model;
     let Checked { ident, cx, names, value, refusal, answer, .. } = method;
     let vis = &contract.item.vis;
     let docs = docs_of(model, method);
@@ -76,7 +76,7 @@ fn method(model: &Model<'_>, method: &Checked<'_>) -> TokenStream {
                     let #derived = self.link.context(#call, #cx);
                     let #outcome: ::core::result::Result<#value, #error> = #private::call::in_process::within(
                         #derived.deadline(),
-                        #callee.#ident(#derived, #(#names),*),
+                        #twin::#ident(&**#callee, #derived, #(#names),*),
                     )
                     .await;
                     ::core::mem::drop(#held);
