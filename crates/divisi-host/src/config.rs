@@ -28,7 +28,7 @@ pub const RESERVED: [&str; 5] =
 
 /// Everything that a process can be told, with the source of each value.
 ///
-/// A later source overrides an earlier one: default, `divisi.toml`, environment. A key that does not exist, a service
+/// A later source overrides an earlier one: default, `divisi.toml`, environment, command line. A key that does not exist, a service
 /// that the app does not have, or a value of a wrong type is an error, and all of them are reported at once. Paths are
 /// relative to the working directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -106,6 +106,8 @@ pub enum Source {
     File(PathBuf, usize),
     /// A variable of the environment.
     Variable(String),
+    /// An option of the command line.
+    Argument(&'static str),
 }
 
 /// Why there is no configuration.
@@ -128,6 +130,7 @@ pub enum ConfigError {
 impl Config {
     /// The defaults of `app`, whose services are `services`.
     pub fn defaults(app: &str, services: &[&str]) -> Config {
+        let limits = divisi_tcp::Limits::default();
         Config {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
             data: PathBuf::from(format!("./{app}-data")),
@@ -136,12 +139,12 @@ impl Config {
             gateway: Gateway { body_bytes_max: 1024 * 1024, request_within: Duration::from_secs(30) },
             transaction_within: Duration::from_millis(250),
             tcp: Tcp {
-                frame_bytes_max: 16 * 1024 * 1024,
-                calls_in_flight_max: divisi_call::limit::CALLS_IN_FLIGHT_MAX,
-                write_buffer_bytes_max: 4 * 1024 * 1024,
-                connections_max: 1_024,
-                idle_within: Duration::from_secs(60),
-                connect_within: Duration::from_secs(3),
+                frame_bytes_max: limits.frame_max,
+                calls_in_flight_max: limits.calls_in_flight_max,
+                write_buffer_bytes_max: limits.write_buffer_max,
+                connections_max: limits.connections_max,
+                idle_within: limits.idle_max,
+                connect_within: limits.connect_within,
             },
             services: services.iter().map(|name| ((*name).to_owned(), Service::default())).collect(),
             sources: BTreeMap::new(),
@@ -195,6 +198,18 @@ impl Config {
         self.sources.get(key).unwrap_or(&Source::Default)
     }
 
+    /// Sets `data` as the command line says, which goes before everything else.
+    pub fn set_data(&mut self, data: PathBuf, argument: &'static str) {
+        self.data = data;
+        self.sources.insert("data".to_owned(), Source::Argument(argument));
+    }
+
+    /// Sets `listen` as the command line says, which goes before everything else.
+    pub fn set_listen(&mut self, listen: SocketAddr, argument: &'static str) {
+        self.listen = listen;
+        self.sources.insert("listen".to_owned(), Source::Argument(argument));
+    }
+
     fn take(&mut self, entry: Entry, mistakes: &mut Vec<Mistake>) {
         match keys::set(self, &entry) {
             Ok(()) => {
@@ -219,6 +234,7 @@ impl fmt::Display for Source {
             Source::Default => f.write_str("default"),
             Source::File(path, line) => write!(f, "{}:{line}", path.display()),
             Source::Variable(name) => f.write_str(name),
+            Source::Argument(name) => f.write_str(name),
         }
     }
 }

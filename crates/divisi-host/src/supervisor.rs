@@ -25,7 +25,7 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout, timeout_at};
 use tracing::warn;
 
-use crate::health::Health;
+use crate::health::{Health, HealthReport, State};
 use backoff::Backoff;
 use child::{Child, Order};
 use spawner::Spawner;
@@ -64,6 +64,14 @@ pub struct Settings {
 pub struct Supervisor {
     children: Vec<Child>,
     spawner: Spawner,
+}
+
+/// Why a process could not start, if one of them could not.
+pub fn first_failure(report: &HealthReport) -> Option<&str> {
+    report.components.values().find_map(|state| match state {
+        State::NotReady { reason } if reason.contains(child::COULD_NOT_START) => Some(reason.as_str()),
+        _ => None,
+    })
 }
 
 impl Process {

@@ -5,6 +5,7 @@ mod json;
 pub mod report;
 mod text;
 
+use std::backtrace::{Backtrace, BacktraceStatus};
 use std::io::IsTerminal;
 use std::panic::PanicHookInfo;
 
@@ -97,7 +98,11 @@ fn no_color() -> bool {
 fn log_panic(panic: &PanicHookInfo<'_>) {
     let thread = std::thread::current();
     let place = panic.location().map(ToString::to_string);
+    // It says nothing unless RUST_BACKTRACE asks for it.
+    let backtrace = Backtrace::capture();
+    let backtrace = (backtrace.status() == BacktraceStatus::Captured).then(|| backtrace.to_string());
     error!(
+        panic.backtrace = backtrace.as_deref(),
         panic.location = place.as_deref(),
         thread.name = thread.name(),
         "panicked: {}",

@@ -1,5 +1,6 @@
 //! Every key: what it takes and what it is for. The one place to add one.
 
+use std::fmt;
 use std::time::Duration;
 
 use super::found::{Entry, Found};
@@ -17,6 +18,13 @@ pub struct Setting {
     pub source: Source,
     /// What it is for.
     pub about: &'static str,
+}
+
+impl fmt::Display for Setting {
+    /// A line that the file may have, with its source as a comment.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:<48} # {}", format!("{} = {}", self.key, self.value), self.source)
+    }
 }
 
 struct Key {

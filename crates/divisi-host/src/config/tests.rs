@@ -173,11 +173,22 @@ fn an_empty_section_says_nothing() {
 fn what_is_printed_can_be_read_again() {
     let config = read("listen = \"0.0.0.0:80\"\nservices.posts.address = \"[::1]:7\"\n", &[]).unwrap();
     let printed = |config: &Config| -> String {
-        config.settings().iter().map(|setting| format!("{} = {}\n", setting.key, setting.value)).collect()
+        config.settings().iter().map(|setting| format!("{setting}\n")).collect()
+    };
+    let values = |config: &Config| -> Vec<String> {
+        config.settings().into_iter().map(|setting| setting.key + &setting.value).collect()
     };
     let again = read(&printed(&config), &[]).unwrap();
-    assert_eq!(printed(&again), printed(&config));
+    assert_eq!(values(&again), values(&config));
     assert_eq!(config.settings().len(), keys::all(&config).len() - 5, "all but what no service was told");
+}
+
+#[test]
+fn the_command_line_goes_before_everything_and_is_named() {
+    let mut config = read("data = \"a\"", &[("DIVISI_DATA", "b")]).unwrap();
+    config.set_data("c".into(), "--data");
+    let printed: Vec<String> = config.settings().iter().map(ToString::to_string).collect();
+    assert_eq!(printed[1], format!("{:<48} # --data", "data = \"c\""));
 }
 
 #[test]

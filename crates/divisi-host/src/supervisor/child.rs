@@ -31,6 +31,9 @@ const LAST_LINES_WITHIN: Duration = Duration::from_millis(200);
 /// A restart that comes this soon is told in one line, after it.
 const SOON: Duration = Duration::from_millis(150);
 
+/// What the reason of a process that has never been ready says; [`super::first_failure`] looks for it.
+pub(super) const COULD_NOT_START: &str = "could not start";
+
 /// What the supervisor wants of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Order {
@@ -123,7 +126,7 @@ impl Watch {
                     }
                     run.watch(&name, self.prefixed, &mut self.orders, &self.health).await
                 }
-                Err(error) => format!("{name} could not be started: {error}"),
+                Err(error) => format!("{name} {COULD_NOT_START}: {error}"),
             };
             if !self.wanted() {
                 info!(service.name = %name, "{ending}");
@@ -210,7 +213,7 @@ impl Run {
         };
         match self.words.take().unwrap_or_else(|| std::mem::take(&mut self.last_line)) {
             words if self.was_ready || words.is_empty() => format!("{name} (pid {pid}) {how}"),
-            words => format!("{name} (pid {pid}) could not start and {how}: {words}"),
+            words => format!("{name} (pid {pid}) {COULD_NOT_START} and {how}: {words}"),
         }
     }
 

@@ -21,11 +21,16 @@ pub struct Reserved {
 impl Reserved {
     /// Reserves a free port.
     pub fn new() -> io::Result<Reserved> {
-        let socket = TcpSocket::new_v4()?;
+        Reserved::at(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))
+    }
+
+    /// Reserves `address`; a port of zero lets the system choose. Fails when somebody else has it.
+    pub fn at(address: SocketAddr) -> io::Result<Reserved> {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
         // And not `reuseaddr`: with it, whoever sets it too could take the port.
         socket.set_reuseaddr(false)?;
         socket.set_reuseport(true)?;
-        socket.bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
+        socket.bind(address)?;
         Ok(Reserved { address: socket.local_addr()?, _socket: socket })
     }
 

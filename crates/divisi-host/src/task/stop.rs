@@ -11,9 +11,8 @@ use crate::shutdown::Stage;
 use crate::task::{Caught, Closing, Shared, Task};
 use crate::telemetry::report::one_line;
 
-/// How a stop went.
+/// How a stop went. The log has said so already.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-#[must_use]
 pub struct Stopped {
     /// What did not end in time and was aborted.
     pub aborted: Vec<Task>,

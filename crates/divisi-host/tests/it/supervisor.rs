@@ -2,6 +2,7 @@
 
 mod program;
 
+use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
@@ -144,11 +145,37 @@ fn child_of(supervisor: u32) -> (std::process::Child, UnixStream) {
 fn a_process_ends_when_its_line_to_the_supervisor_closes() {
     let (mut child, line) = child_of(std::process::id());
     let mut said = String::new();
-    std::io::BufRead::read_line(&mut std::io::BufReader::new(&line), &mut said).unwrap();
+    BufReader::new(&line).read_line(&mut said).unwrap();
     assert!(said.starts_with("ready 127.0.0.1:"), "{said}");
     assert!(child.try_wait().unwrap().is_none(), "it runs while the line is open");
     drop(line);
     assert_eq!(child.wait().unwrap().code(), Some(EXIT_ORPHANED));
+}
+
+/// A shell stands in for the supervisor, so that the line stays open when it dies: what remains is the kernel.
+#[test]
+fn the_kernel_ends_a_process_whose_supervisor_was_killed() {
+    let (line, theirs) = UnixStream::pair().unwrap();
+    let script = format!("exec 3<&0; {SUPERVISED_BY}=$$ \"$0\" child works <&3 & echo $!; wait");
+    let mut shell = Command::new("sh")
+        .args(["-c", &script])
+        .arg(executable())
+        .env("DIVISI_LISTEN", "127.0.0.1:0")
+        .stdin(Stdio::from(OwnedFd::from(theirs)))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let first_line = |stream: &mut dyn std::io::Read| {
+        let mut said = String::new();
+        BufReader::new(stream).read_line(&mut said).unwrap();
+        said
+    };
+    let pid: i32 = first_line(shell.stdout.as_mut().unwrap()).trim().parse().unwrap();
+    assert!(first_line(&mut &line).starts_with("ready "), "it runs");
+    shell.kill().unwrap();
+    shell.wait().unwrap();
+    program::eventually("it is gone", || program::is_alive(pid), |alive| !alive);
 }
 
 #[test]
