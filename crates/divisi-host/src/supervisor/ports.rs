@@ -26,11 +26,12 @@ impl Reserved {
 
     /// Reserves `address`; a port of zero lets the system choose. Fails when somebody else has it.
     pub fn at(address: SocketAddr) -> io::Result<Reserved> {
-        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-        // And not `reuseaddr`: with it, whoever sets it too could take the port.
-        socket.set_reuseaddr(false)?;
-        socket.set_reuseport(true)?;
-        socket.bind(address)?;
+        // Another supervisor of this user would share it silently; so it must be free for one alone first.
+        bind(address, Share { with_past: true, with_user: false })?;
+        // Whoever shares with the past could take the port, so this one does not, if it can: connections of a server
+        // that has just ended may linger, and only the past lets them.
+        let socket = bind(address, Share { with_past: false, with_user: true })
+            .or_else(|_| bind(address, Share { with_past: true, with_user: true }))?;
         Ok(Reserved { address: socket.local_addr()?, _socket: socket })
     }
 
@@ -42,16 +43,29 @@ impl Reserved {
 
 /// Listens on `address`; when `supervised`, the supervisor may have reserved it.
 pub fn listen(address: SocketAddr, supervised: bool) -> io::Result<TcpListener> {
-    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-    socket.set_reuseaddr(true)?;
     // Without a supervisor nobody may share it: two processes with one address are a mistake that should be seen.
-    socket.set_reuseport(supervised)?;
+    bind(address, Share { with_past: true, with_user: supervised })?.listen(BACKLOG)
+}
+
+/// With whom a port is shared.
+struct Share {
+    /// Connections that linger, and sockets that do not listen: `SO_REUSEADDR`.
+    with_past: bool,
+    /// Processes of the same user that share it too: `SO_REUSEPORT`.
+    with_user: bool,
+}
+
+fn bind(address: SocketAddr, share: Share) -> io::Result<TcpSocket> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    socket.set_reuseaddr(share.with_past)?;
+    socket.set_reuseport(share.with_user)?;
     socket.bind(address)?;
-    socket.listen(BACKLOG)
+    Ok(socket)
 }
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::AsyncReadExt;
     use tokio::net::TcpStream;
 
     use super::*;
@@ -76,5 +90,30 @@ mod tests {
         let first = listen(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), false).unwrap();
         let second = listen(first.local_addr().unwrap(), false);
         assert_eq!(second.unwrap_err().kind(), io::ErrorKind::AddrInUse);
+    }
+
+    #[tokio::test]
+    async fn two_supervisors_cannot_reserve_one_address() {
+        let first = Reserved::new().unwrap();
+        let taken = |result: io::Result<Reserved>| result.unwrap_err().kind() == io::ErrorKind::AddrInUse;
+        assert!(taken(Reserved::at(first.address())), "while its process is down");
+        let _listener = listen(first.address(), true).unwrap();
+        assert!(taken(Reserved::at(first.address())), "and while it listens");
+    }
+
+    #[tokio::test]
+    async fn an_address_is_free_as_soon_as_its_server_has_ended() {
+        for supervised in [false, true] {
+            let listener = listen(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), supervised).unwrap();
+            let address = listener.local_addr().unwrap();
+            let (accepted, connected) = tokio::join!(listener.accept(), TcpStream::connect(address));
+            // The side that closes first is the one whose connection lingers.
+            drop(accepted.unwrap());
+            let mut rest = Vec::new();
+            connected.unwrap().read_to_end(&mut rest).await.unwrap();
+            drop(listener);
+            let reserved = Reserved::at(address).unwrap();
+            listen(reserved.address(), true).unwrap();
+        }
     }
 }
