@@ -104,6 +104,12 @@ pub enum HandshakeError {
     /// The greeting cannot be read.
     #[error("the greeting cannot be understood")]
     Message(#[from] MessageError),
+    /// There is no version of the protocol that both sides speak.
+    #[error("no common version: {message}")]
+    Version {
+        /// What was said to the other side.
+        message: String,
+    },
     /// The greeting took too long.
     #[error("the other side did not greet in time")]
     TimeOut,

@@ -111,6 +111,11 @@ impl Connection {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Bytes that may wait to be written.
+    pub(super) fn write_buffer_max(&self) -> usize {
+        self.write_buffer_max
+    }
+
     /// Told when there is room again.
     pub(super) fn space(&self) -> &Notify {
         &self.space

@@ -33,7 +33,7 @@ pub(super) enum DialError {
 pub(super) struct Dialled {
     pub(super) connection: Arc<Connection>,
     pub(super) task: ConnectionTask,
-    pub(super) no_more_calls: oneshot::Receiver<&'static str>,
+    pub(super) no_more_calls: oneshot::Receiver<String>,
 }
 
 /// Connects to `addr` in the name of `name`.

@@ -9,7 +9,7 @@ use divisi_contract::{CallError, CauseKind};
 use tokio::sync::{Notify, watch};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::Instant;
-use tracing::debug;
+use tracing::{debug, info, warn};
 
 use super::connection::{Connection, InFlightCall, NotBegun};
 use super::dial::{Dialled, dial};
@@ -188,7 +188,12 @@ async fn keep(shared: Arc<Shared>) {
         if matches!(&*shared.link.borrow(), Link::Up(_)) {
             continue;
         }
+        let mut first = true;
         while let Err(why) = connect(&shared, &mut connections, &mut backoff).await {
+            // Once for a time of trouble, not for every attempt.
+            if std::mem::take(&mut first) {
+                warn!(peer.address = shared.addr, "cannot reach {}, trying again: {why}", shared.addr);
+            }
             shared.link.send_replace(Link::Down(Some(why)));
             tokio::time::sleep(backoff.pause()).await;
             if shared.in_flight.in_flight() == 0 {
@@ -209,8 +214,9 @@ async fn connect(
     let since = Instant::now();
     connections.spawn(task.run());
     shared.link.send_replace(Link::Up(connection));
-    debug!(peer.address = shared.addr, "connected to {}", shared.addr);
-    let why = no_more_calls.await.unwrap_or("the connection broke");
+    info!(peer.address = shared.addr, "connected to {}", shared.addr);
+    let why = no_more_calls.await.unwrap_or_else(|_| "the connection broke".to_owned());
+    debug!(peer.address = shared.addr, "no more calls to {} over this connection: {why}", shared.addr);
     shared.link.send_replace(Link::Down(Some(why.into())));
     while connections.try_join_next().is_some() {}
     if since.elapsed() >= shared.limits.reconnect_max {
@@ -253,3 +259,6 @@ impl Backoff {
         pause.mul_f64(0.5 + fastrand::f64() / 2.0)
     }
 }
+
+#[cfg(test)]
+mod tests;

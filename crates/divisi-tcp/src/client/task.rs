@@ -33,7 +33,7 @@ pub(super) struct ConnectionTask {
     /// For when `deadlines` is set.
     look_at: Option<std::time::Instant>,
     /// Says that the connection takes no more calls; gone once it has been said.
-    no_more_calls: Option<oneshot::Sender<&'static str>>,
+    no_more_calls: Option<oneshot::Sender<String>>,
 }
 
 /// Whether the server is there.
@@ -68,7 +68,7 @@ impl ConnectionTask {
         write: Arc<OwnedWriteHalf>,
         decoder: Decoder,
         limits: Limits,
-        no_more_calls: oneshot::Sender<&'static str>,
+        no_more_calls: oneshot::Sender<String>,
     ) -> ConnectionTask {
         let timer = Box::pin(tokio::time::sleep(limits.ping_after));
         ConnectionTask {
@@ -89,8 +89,18 @@ impl ConnectionTask {
     /// Runs until the connection's end.
     pub(super) async fn run(mut self) {
         let end = std::future::poll_fn(|task| self.poll(task)).await;
-        tracing::debug!(end = %end, "a connection ended: {end}");
-        self.finish(&end.to_string());
+        let why = end.to_string();
+        tracing::debug!(end = why, "a connection ended: {why}");
+        self.finish(&why);
+        self.take_no_more_calls(why);
+    }
+
+    /// Says that the connection takes no more calls, the first time that it is asked to.
+    fn take_no_more_calls(&mut self, why: String) {
+        if let Some(no_more_calls) = self.no_more_calls.take() {
+            // Nobody listens when the client is being dropped.
+            let _ = no_more_calls.send(why);
+        }
     }
 
     fn finish(&mut self, why: &str) {
@@ -166,14 +176,13 @@ impl ConnectionTask {
                     return Err(error.into());
                 }
             },
-            Some(Kind::Ping) => {
+            // A server that asks without end and takes no answers gets none; it hears from its callers.
+            Some(Kind::Ping) if state.out.len() < self.connection.write_buffer_max() => {
                 state.queued += message::put_bare(&mut state.out, Kind::Pong, frame.id) as u64;
             }
             Some(Kind::Drain) => {
                 state.draining = true;
-                if let Some(no_more_calls) = self.no_more_calls.take() {
-                    let _ = no_more_calls.send("the server is shutting down");
-                }
+                self.take_no_more_calls("the server is shutting down".to_owned());
             }
             // That something came was all that mattered of a Pong. What only a client says, says a newer server
             // perhaps; a kind that is not known here is passed over.
@@ -196,7 +205,7 @@ impl ConnectionTask {
             if let Poll::Ready(result) = write {
                 result?;
             }
-            if write_is_blocked(&self.out) || state.out.is_empty() {
+            if state.writing || state.out.is_empty() {
                 if state.draining && state.calls.waiting() == 0 && !state.writing && state.out.is_empty() {
                     return Err(End::Drained);
                 }
@@ -291,10 +300,6 @@ impl ConnectionTask {
         }
         Poll::Pending
     }
-}
-
-fn write_is_blocked(out: &Outgoing) -> bool {
-    !out.is_empty()
 }
 
 impl Drop for ConnectionTask {

@@ -140,7 +140,7 @@ async fn greet(
         Ok(version) => version,
         Err(refuse) => {
             send_refusal(write, &refuse).await?;
-            return Err(HandshakeError::Refused { message: refuse.message });
+            return Err(HandshakeError::Version { message: refuse.message });
         }
     };
     let welcome = Welcome {

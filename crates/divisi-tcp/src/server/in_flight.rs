@@ -43,16 +43,19 @@ impl InFlight {
     /// The next call that came to its end; `Pending` when there is none, also when none is in flight.
     pub(super) fn poll_ended(&mut self, task: &mut Task<'_>) -> Poll<(u64, Outcome)> {
         loop {
-            match self.tasks.poll_join_next(task) {
+            match self.tasks.poll_join_next_with_id(task) {
                 Poll::Pending | Poll::Ready(None) => return Poll::Pending,
-                Poll::Ready(Some(Ok((id, outcome)))) => {
-                    // A call that ended while its Cancel was on the way has nobody to be told.
-                    if self.by_id.remove(&id).is_some() {
+                Poll::Ready(Some(Ok((task, (id, outcome))))) => {
+                    // A call that ended while its Cancel was on the way has nobody to be told; its id may be
+                    // another call's by now.
+                    if self.by_id.get(&id).is_some_and(|running| running.id() == task) {
+                        self.by_id.remove(&id);
                         return Poll::Ready((id, outcome));
                     }
                 }
+                Poll::Ready(Some(Err(error))) if error.is_cancelled() => {}
                 Poll::Ready(Some(Err(error))) => {
-                    // Cancelled, which `cancel` has noted; or its future panicked while it was dropped.
+                    // A panic of the handler itself is an outcome. This one came when its future was dropped.
                     let id = self.by_id.iter().find(|(_, task)| task.id() == error.id()).map(|(id, _)| *id);
                     if let Some(id) = id {
                         self.by_id.remove(&id);

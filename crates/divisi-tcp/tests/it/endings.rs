@@ -5,12 +5,14 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
-use divisi_contract::CauseKind;
+use divisi_contract::{CallError, CauseKind};
 use divisi_tcp::message::Kind;
 use divisi_tcp::{Drained, Limits, Server};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
 
-use crate::raw::{Raw, request};
+use crate::raw::{self, Raw, request};
 use crate::support::*;
 
 #[tokio::test]
@@ -51,7 +53,7 @@ async fn what_was_not_sent_in_full_when_the_connection_broke_did_not_run() {
         let outcome = call.await.expect("no panic");
         match &outcome {
             // One that had not begun looked for another connection, and found none.
-            Err(divisi_contract::CallError::NotRun(cause)) if cause.kind == CauseKind::Unreachable => {}
+            Err(CallError::NotRun(cause)) if cause.kind == CauseKind::Unreachable => {}
             _ => assert_not_run(&outcome, CauseKind::Disconnected, "before the request was sent"),
         }
     }
@@ -109,7 +111,7 @@ async fn a_drain_lets_calls_end_and_takes_no_new_ones() {
     until_refused(&server.addr).await;
     let outcome = ask(&client, &ECHO, &cx(), b"new").await;
     assert!(
-        matches!(&outcome, Err(divisi_contract::CallError::NotRun(cause))
+        matches!(&outcome, Err(CallError::NotRun(cause))
             if matches!(cause.kind, CauseKind::Draining | CauseKind::Unreachable)),
         "{outcome:?}"
     );
@@ -239,6 +241,81 @@ async fn a_port_that_is_taken_is_named() {
     let error = Server::bind(&server.addr, Vec::new(), Limits::default()).await.expect_err("it is taken");
     assert_eq!(error.kind(), std::io::ErrorKind::AddrInUse);
     assert!(error.to_string().starts_with(&format!("cannot listen on {}", server.addr)), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_caller_concludes_is_true_while_the_server_comes_and_goes() {
+    for seed in 0..4 {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let mut server = Running::start(Limits::default()).await;
+        let (addr, probe) = (server.addr.clone(), Arc::clone(&server.probe));
+        let limits = Limits {
+            unreachable_after: Duration::from_millis(200),
+            reconnect_first: Duration::from_millis(2),
+            reconnect_max: Duration::from_millis(10),
+            ..Limits::default()
+        };
+        let client = Arc::new(client(&addr, limits));
+        let (done, mut progress) = watch::channel(0_usize);
+        let done = Arc::new(done);
+        let mut callers = JoinSet::new();
+        for caller in 0..8 {
+            let (client, done) = (Arc::clone(&client), Arc::clone(&done));
+            callers.spawn(async move {
+                let mut outcomes = Vec::new();
+                for n in 0..300 {
+                    let mut text = format!("{caller}.{n}.").into_bytes();
+                    text.resize(10 + (n * 7_919) % 30_000, b'x');
+                    outcomes.push((ask(&client, &ECHO, &cx(), &text).await, Bytes::from(text)));
+                    done.send_modify(|done| *done += 1);
+                }
+                outcomes
+            });
+        }
+        let mut at = 0;
+        while at < 1_800 {
+            at += random.usize(50..200);
+            in_time("calls go on", progress.wait_for(|done| *done >= at)).await.expect("callers run");
+            if random.bool() {
+                server.kill().await;
+            } else {
+                server.shut_down();
+                assert_eq!(server.ended().await, Drained { cut: 0 });
+            }
+            server = Running::start_with(&addr, Limits::default(), Arc::clone(&probe)).await;
+        }
+        let outcomes = in_time("all callers are done", callers.join_all()).await;
+        let seen = probe.seen.lock().expect("nobody panicked").clone();
+        let mut n_ok = 0;
+        for (outcome, text) in outcomes.into_iter().flatten() {
+            let ran = seen.get(&text).copied().unwrap_or(0);
+            match outcome {
+                Ok(answer) => {
+                    n_ok += 1;
+                    assert!(ran == 1 && answer == text, "answered and ran {ran} times, seed {seed}");
+                }
+                Err(CallError::NotRun(cause)) => assert_eq!(ran, 0, "{cause:?}, seed {seed}"),
+                Err(CallError::MayHaveRun(cause)) => {
+                    assert!(ran <= 1, "{cause:?} ran {ran} times, seed {seed}")
+                }
+                Err(CallError::Refused(_)) => panic!("an echo refuses nothing"),
+            }
+        }
+        assert!(n_ok > 1_200, "most calls are answered, {n_ok} were, seed {seed}");
+    }
+}
+
+#[tokio::test]
+async fn an_id_that_is_used_again_after_a_cancel_gets_its_own_answer() {
+    let server = Running::start(Limits::default()).await;
+    let mut raw = Raw::client(&server.addr).await;
+    for n in 0..50_u8 {
+        let wait = raw::frame(Kind::Request as u8, 1, &request("wait", u64::MAX, b"old"));
+        let cancel = raw::frame(Kind::Cancel as u8, 1, b"");
+        let echo = raw::frame(Kind::Request as u8, 1, &request("echo", u64::MAX, &[n]));
+        raw.write(&[wait, cancel, echo].concat()).await;
+        assert_eq!(raw.answer().await, (1, Ok(Bytes::copy_from_slice(&[n]))));
+    }
 }
 
 /// An address at which nobody listens.

@@ -1,8 +1,9 @@
 //! A small service, and how the tests serve and call it.
 
+use std::collections::HashMap;
 use std::future::Future;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -36,6 +37,8 @@ pub(crate) struct Probe {
     pub(crate) dropped: AtomicUsize,
     /// Every call that reached a handler.
     pub(crate) ran: AtomicUsize,
+    /// How often `echo` saw each argument.
+    pub(crate) seen: Mutex<HashMap<Bytes, usize>>,
     changed: Notify,
 }
 
@@ -46,6 +49,7 @@ impl Default for Probe {
             began: AtomicUsize::new(0),
             dropped: AtomicUsize::new(0),
             ran: AtomicUsize::new(0),
+            seen: Mutex::default(),
             changed: Notify::new(),
         }
     }
@@ -92,7 +96,10 @@ impl Dispatch for Probe {
     ) -> BoxFuture<'static, Result<Bytes, CallError<Bytes>>> {
         self.ran.fetch_add(1, Ordering::SeqCst);
         match method {
-            "echo" => Box::pin(async move { Ok(arguments) }),
+            "echo" => Box::pin(async move {
+                *self.seen.lock().expect("nobody panicked").entry(arguments.clone()).or_default() += 1;
+                Ok(arguments)
+            }),
             "refuse" => Box::pin(async move { Err(CallError::Refused(arguments)) }),
             "context" => Box::pin(async move {
                 let left = cx.deadline().left(divisi_call::now()).map(|left| left.as_millis());
@@ -157,7 +164,11 @@ impl Running {
     }
 
     pub(crate) async fn start_at(addr: &str, limits: Limits) -> Running {
-        let probe = Arc::new(Probe::default());
+        Running::start_with(addr, limits, Arc::default()).await
+    }
+
+    /// The same service as one that ran before.
+    pub(crate) async fn start_with(addr: &str, limits: Limits, probe: Arc<Probe>) -> Running {
         let served = Served::new(contract(), Arc::clone(&probe) as Arc<dyn Dispatch>, Arc::new(()));
         let services = vec![(ServiceName::from("posts"), vec![served])];
         let server = Server::bind(addr, services, limits).await.expect("the address is free");
