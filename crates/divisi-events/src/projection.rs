@@ -1,1 +1,216 @@
-//! Events folded into a read model.
+//! Events folded into a read model, which may be deleted and rebuilt while it is read.
+//!
+//! A projection has a store of its own: its tables and its watermarks, a file or a schema a version, so that SQL
+//! never names one. A rebuild folds the whole history into the next version beside the one that serves, lets it catch
+//! up with what happens meanwhile, and then readers get the new one: never an empty one, never an older one. Which
+//! version is which is a row in the service's own store, so a rebuild that was killed goes on where it was.
+
+mod rebuild;
+mod running;
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use divisi_contract::ServiceName;
+use divisi_store::projection::{self as rows, ProjectionRow};
+use divisi_store::{
+    Class, Migration, OpenError, Read, Schema, Store, StoreError, StoreErrorKind, StoreName, Stores, Tx,
+    TxFailed,
+};
+use tokio::sync::mpsc;
+
+use crate::fetch::Feed;
+use crate::handler::Handlers;
+
+/// What a projection is: its name, its shape, its tables, its handlers.
+#[derive(Debug, Clone)]
+pub struct ProjectionSpec {
+    /// The service that it belongs to.
+    pub service: ServiceName,
+    /// Its name within the service.
+    pub name: &'static str,
+    /// Raised when tables or handlers change; another shape than the stored one is built anew at start.
+    pub shape: u32,
+    /// Its tables.
+    pub migrations: Vec<Migration>,
+    /// What it folds.
+    pub handlers: Handlers,
+}
+
+/// A topic that a projection listens to.
+#[derive(Clone)]
+pub struct Input {
+    /// The service that owns the topic.
+    pub source: ServiceName,
+    /// The topic.
+    pub topic: &'static str,
+    /// Who answers for its log.
+    pub feed: Arc<dyn Feed>,
+}
+
+/// A read model as its service reads it: always the version that is active. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct ReadModel {
+    active: Arc<RwLock<Store>>,
+}
+
+/// A projection that is open. [`Projection::run`] keeps it up to date.
+pub struct Projection {
+    spec: ProjectionSpec,
+    stores: Arc<dyn Stores>,
+    control: Store,
+    model: ReadModel,
+    row: ProjectionRow,
+    rebuilds: mpsc::Receiver<()>,
+    rebuild: mpsc::Sender<()>,
+    building: Option<Store>,
+    previous: Option<Store>,
+    flips_refused: u32,
+}
+
+/// Asks a running projection for a rebuild.
+#[derive(Debug, Clone)]
+pub struct Rebuild(mpsc::Sender<()>);
+
+/// Why a projection stopped or could not go on.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ProjectionError {
+    /// A version's store could not be opened or removed.
+    #[error("cannot open version {version} of projection `{name}`")]
+    Open {
+        /// The projection.
+        name: String,
+        /// The version.
+        version: u32,
+        /// Why.
+        source: OpenError,
+    },
+    /// The row that says which version is active could not be read or written.
+    #[error("cannot look after the versions of projection `{name}`")]
+    Control {
+        /// The projection.
+        name: String,
+        /// Why.
+        source: StoreError,
+    },
+    /// The consumer of a version stopped by itself; the log says why.
+    #[error("the consumer of projection `{name}` stopped by itself")]
+    Stopped {
+        /// The projection.
+        name: String,
+    },
+}
+
+impl ReadModel {
+    /// Reads a snapshot of the active version: several queries see the same state.
+    pub async fn read<T, E, F>(&self, body: F) -> Result<T, E>
+    where
+        F: AsyncFnOnce(&mut Read) -> Result<T, E>,
+        E: From<StoreError>,
+    {
+        self.store().read(body).await
+    }
+
+    /// The store of the active version.
+    pub fn store(&self) -> Store {
+        self.active.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn switch(&self, to: Store) -> Store {
+        std::mem::replace(&mut *self.active.write().unwrap_or_else(PoisonError::into_inner), to)
+    }
+}
+
+impl Rebuild {
+    /// Asks for a rebuild; `false` when one has been asked for already, or the projection is not running.
+    pub fn ask(&self) -> bool {
+        self.0.try_send(()).is_ok()
+    }
+}
+
+impl Projection {
+    /// Opens the version that readers see, and the one that is being built if a rebuild was going on. `control` is the
+    /// service's own store.
+    pub async fn open(
+        spec: ProjectionSpec,
+        stores: Arc<dyn Stores>,
+        control: Store,
+    ) -> Result<Projection, ProjectionError> {
+        let row = in_control(&control, spec.name, async |tx: &mut Tx| {
+            rows::read_or_create(tx, spec.name, spec.shape).await
+        })
+        .await?;
+        let active = open_version(&spec, &stores, row.active).await?;
+        let (rebuild, rebuilds) = mpsc::channel(1);
+        let mut projection = Projection {
+            model: ReadModel { active: Arc::new(RwLock::new(active)) },
+            spec,
+            stores,
+            control,
+            row,
+            rebuilds,
+            rebuild,
+            building: None,
+            previous: None,
+            flips_refused: 0,
+        };
+        projection.resume().await?;
+        Ok(projection)
+    }
+
+    /// The read model for the service's own queries.
+    pub fn read_model(&self) -> ReadModel {
+        self.model.clone()
+    }
+
+    /// The way to ask for a rebuild once it runs.
+    pub fn rebuild(&self) -> Rebuild {
+        Rebuild(self.rebuild.clone())
+    }
+
+    /// The name under which it listens, `query.posts`.
+    pub fn reader(&self) -> Arc<str> {
+        format!("{}.{}", self.spec.service, self.spec.name).into()
+    }
+
+    fn control_error(&self, source: StoreError) -> ProjectionError {
+        ProjectionError::Control { name: self.spec.name.to_owned(), source }
+    }
+}
+
+impl ProjectionSpec {
+    fn store_name(&self, version: u32) -> StoreName {
+        StoreName::projection(&self.service, self.name, version)
+    }
+}
+
+async fn open_version(
+    spec: &ProjectionSpec,
+    stores: &Arc<dyn Stores>,
+    version: u32,
+) -> Result<Store, ProjectionError> {
+    let schema = Schema { migrations: spec.migrations.clone(), ..Schema::default() };
+    stores.open(&spec.store_name(version), &schema).await.map_err(|source| ProjectionError::Open {
+        name: spec.name.to_owned(),
+        version,
+        source,
+    })
+}
+
+/// Runs `body` on the row that says which version is which. Its outcome, when not known, is read again by the caller.
+async fn in_control<T, F>(control: &Store, name: &str, body: F) -> Result<T, ProjectionError>
+where
+    F: AsyncFnOnce(&mut Tx) -> Result<T, StoreError>,
+{
+    let outcome: Result<_, TxFailed<StoreError>> = control.run(Class::Consumer, body).await;
+    outcome.map(|(value, _)| value).map_err(|failed| {
+        let (TxFailed::Body(source) | TxFailed::DidNotHappen(source) | TxFailed::MayHaveHappened(source)) =
+            failed;
+        ProjectionError::Control { name: name.to_owned(), source }
+    })
+}
+
+/// An error for what the seam promises and did not keep.
+fn broken(message: impl Into<String>) -> StoreError {
+    StoreError::new(StoreErrorKind::Other, message)
+}

@@ -36,7 +36,10 @@ impl Parts {
     pub fn client<C: Client>(&self) -> C {
         let name = &C::contract().name;
         let Some(route) = self.routes.by_contract.get(name) else {
-            panic!("`{}` asks for a client of the contract `{name}`, which no service of this app serves", self.service);
+            panic!(
+                "`{}` asks for a client of the contract `{name}`, which no service of this app serves",
+                self.service
+            );
         };
         C::over(self.service.clone(), Arc::clone(route))
     }
@@ -48,7 +51,10 @@ impl Parts {
     /// If the service's description has no such projection.
     pub fn read_model(&self, name: &str) -> ReadModel {
         let Some(model) = self.read_models.get(name) else {
-            panic!("`{}` asks for its projection `{name}`, which its description does not have", self.service);
+            panic!(
+                "`{}` asks for its projection `{name}`, which its description does not have",
+                self.service
+            );
         };
         model.clone()
     }

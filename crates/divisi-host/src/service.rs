@@ -91,7 +91,7 @@ impl Service {
             C::served(Arc::new(build(parts)), answers)
         };
         self.serves.push(Promise {
-            contract: C::contract(),
+            contract: <C as Client>::contract(),
             serve: Box::new(serve),
             edge: |caller, route| Arc::new(C::over(caller, route)),
         });
@@ -182,4 +182,3 @@ impl fmt::Debug for Service {
             .finish_non_exhaustive()
     }
 }
-

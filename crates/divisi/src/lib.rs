@@ -195,3 +195,31 @@ pub use divisi_contract::{
 
 #[doc(hidden)]
 pub use divisi_call::private;
+
+#[cfg(feature = "service")]
+pub use divisi_events as events;
+#[cfg(feature = "service")]
+pub use divisi_events::{Failure, Fold, projection::ReadModel};
+#[cfg(feature = "app")]
+pub use divisi_gateway as gateway;
+#[cfg(feature = "app")]
+pub use divisi_gateway::WithGateway;
+#[cfg(feature = "service")]
+pub use divisi_host as host;
+#[cfg(feature = "service")]
+pub use divisi_host::{App, Parts, Projection, Service};
+#[cfg(feature = "sqlite")]
+pub use divisi_sqlite as sqlite;
+#[cfg(feature = "service")]
+pub use divisi_store as store;
+#[cfg(feature = "service")]
+pub use divisi_store::{Migration, Read, Store, StoreError, Tx, params};
+
+#[cfg(all(feature = "app", feature = "sqlite"))]
+mod app;
+#[cfg(all(feature = "app", feature = "sqlite"))]
+pub use app::app;
+
+/// How an app's `main` ends.
+#[cfg(feature = "app")]
+pub type Exit = std::process::ExitCode;

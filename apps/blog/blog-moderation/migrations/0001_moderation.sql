@@ -1,0 +1,1 @@
+CREATE TABLE judged (id TEXT PRIMARY KEY, status TEXT NOT NULL);

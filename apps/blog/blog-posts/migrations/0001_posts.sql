@@ -1,0 +1,1 @@
+CREATE TABLE posts (id TEXT PRIMARY KEY, title TEXT NOT NULL);

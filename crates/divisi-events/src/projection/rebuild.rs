@@ -1,0 +1,355 @@
+//! The life of a projection: live, building, flipping. Each state is a method, `run` the loop between them.
+
+use std::future::Future;
+use std::time::Duration;
+
+use divisi_contract::Context;
+use divisi_contract::event::LANES;
+use divisi_store::failpoint;
+use divisi_store::inbox::Inbox;
+use divisi_store::projection as rows;
+use divisi_store::{Lane, Pos, Read, Store, StoreError};
+use tokio::time::{Instant, sleep, timeout};
+use tracing::{info, warn};
+
+use super::running::Running;
+use super::{Input, Projection, ProjectionError, broken, in_control, open_version};
+use crate::consumer::ConsumerOptions;
+use crate::fetch::{Fetch, LaneWanted};
+
+/// How far behind the sources' ends a new version may be when the flip begins.
+pub const BEHIND_MAX: i64 = 1_000;
+/// How long the old version may stand still while the new one reaches it.
+pub const FLIP_TIME: Duration = Duration::from_secs(2);
+/// How long to wait after the first flip that came to nothing; doubled each time, up to sixteen times as long.
+pub const FLIP_AGAIN: Duration = Duration::from_secs(10);
+/// How often a new version's way is measured.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// Events of one transaction while history is read: bigger than live, since nobody waits for one of them.
+pub const HISTORY_BATCH_EVENTS: usize = 500;
+
+/// What ended a state.
+enum Next {
+    Stop,
+    Rebuild,
+    Live,
+}
+
+impl Projection {
+    /// Keeps the projection up to date until `stop`: folds what arrives, rebuilds when asked or when its shape changed.
+    pub async fn run(
+        mut self,
+        inputs: Vec<Input>,
+        stop: impl Future<Output = ()> + Send,
+    ) -> Result<(), ProjectionError> {
+        let mut stop = std::pin::pin!(stop);
+        if self.building.is_none() && self.row.shape != self.spec.shape {
+            info!(
+                projection.name = self.spec.name,
+                from = self.row.shape,
+                to = self.spec.shape,
+                "another shape: rebuilding"
+            );
+            self.begin().await?;
+        }
+        loop {
+            let next = tokio::select! {
+                biased;
+                () = &mut stop => Ok(Next::Stop),
+                next = self.state(&inputs) => next,
+            };
+            match next? {
+                Next::Stop => break,
+                Next::Rebuild => self.begin().await?,
+                Next::Live => {}
+            }
+        }
+        self.close().await;
+        Ok(())
+    }
+
+    async fn state(&mut self, inputs: &[Input]) -> Result<Next, ProjectionError> {
+        match self.building.clone() {
+            None => self.live(inputs).await,
+            Some(store) => self.build(store, inputs).await,
+        }
+    }
+
+    /// One version, kept up to date; the one before is removed when its time is over.
+    async fn live(&mut self, inputs: &[Input]) -> Result<Next, ProjectionError> {
+        let mut active = Running::start(&self.spec, self.model.store(), inputs, ConsumerOptions::default());
+        loop {
+            let expires = self.row.previous.map(|(_, until)| {
+                let now = self.control.backend().clock().now();
+                Duration::from_micros(u64::try_from(until.0.saturating_sub(now.0)).unwrap_or(0))
+            });
+            tokio::select! {
+                biased;
+                asked = self.rebuilds.recv() => {
+                    if asked.is_some() {
+                        active.stop().await;
+                        return Ok(Next::Rebuild);
+                    }
+                }
+                () = sleep(expires.unwrap_or(Duration::MAX)), if expires.is_some() => self.forget_previous().await?,
+                () = active.ended() => return Err(ProjectionError::Stopped { name: self.spec.name.to_owned() }),
+            }
+        }
+    }
+
+    /// The old version goes on beside the new one, which reads the whole history; then the flip is tried.
+    async fn build(&mut self, store: Store, inputs: &[Input]) -> Result<Next, ProjectionError> {
+        let mut new = Running::start(&self.spec, store.clone(), inputs, history_options());
+        let mut old = self.start_old(inputs);
+        loop {
+            self.near_the_end(&store, inputs, &mut new).await?;
+            if self.flip(&store, inputs, &mut old).await? {
+                new.stop().await;
+                return Ok(Next::Live);
+            }
+            let pause = FLIP_AGAIN * 2_u32.pow(self.flips_refused.min(4));
+            self.flips_refused += 1;
+            sleep(pause).await;
+        }
+    }
+
+    /// Waits until the new version is near the ends of all logs.
+    async fn near_the_end(
+        &self,
+        store: &Store,
+        inputs: &[Input],
+        new: &mut Running,
+    ) -> Result<(), ProjectionError> {
+        loop {
+            match self.behind(store, inputs).await {
+                Ok(behind) if behind < BEHIND_MAX => return Ok(()),
+                Ok(_) => {}
+                // A source that is away is waited for, and the consumer says so.
+                Err(error) => {
+                    tracing::debug!(projection.name = self.spec.name, "cannot measure the way yet: {error}")
+                }
+            }
+            tokio::select! {
+                biased;
+                () = new.ended() => return Err(ProjectionError::Stopped { name: self.spec.name.to_owned() }),
+                () = sleep(LOOK_EVERY) => {}
+            }
+        }
+    }
+
+    /// The old version stands still, the new one reaches it, readers get the new one. `false`: not in time.
+    async fn flip(
+        &mut self,
+        store: &Store,
+        inputs: &[Input],
+        old: &mut Option<Running>,
+    ) -> Result<bool, ProjectionError> {
+        failpoint::hit("rebuild.caught_up");
+        let name = self.spec.name;
+        in_control(&self.control, name, async |tx| rows::flipping(tx, name, true).await).await?;
+        if let Some(old) = old.take() {
+            old.stop().await;
+        }
+        failpoint::hit("rebuild.paused");
+        let began = Instant::now();
+        let reached = timeout(FLIP_TIME, self.reaches(store, inputs)).await;
+        let refused = match reached {
+            Ok(Ok(())) => None,
+            Ok(Err(error)) => Some(error.to_string()),
+            Err(_) => Some(self.why_not(store, inputs).await),
+        };
+        if let Some(why) = refused {
+            warn!(
+                projection.name = name,
+                "the new version does not take over yet, after {:?}: {why}",
+                began.elapsed()
+            );
+            in_control(&self.control, name, async |tx| rows::flipping(tx, name, false).await).await?;
+            *old = self.start_old(inputs);
+            return Ok(false);
+        }
+        failpoint::hit("rebuild.before_flip");
+        in_control(&self.control, name, async |tx| rows::flip(tx, name).await).await?;
+        failpoint::hit("rebuild.after_flip");
+        self.reread().await?;
+        let replaced = self.model.switch(store.clone());
+        self.previous = Some(replaced);
+        self.building = None;
+        self.flips_refused = 0;
+        info!(projection.name = name, version = self.row.active, "readers see the new version");
+        Ok(true)
+    }
+
+    /// A new version begins, empty.
+    async fn begin(&mut self) -> Result<(), ProjectionError> {
+        self.forget_previous().await?;
+        let (name, version, shape) = (self.spec.name, self.row.active + 1, self.spec.shape);
+        // What an earlier try may have left there is of no use.
+        self.remove(version).await?;
+        in_control(&self.control, name, async |tx| rows::build(tx, name, version, shape).await).await?;
+        failpoint::hit("rebuild.begun");
+        self.reread().await?;
+        self.building = Some(open_version(&self.spec, &self.stores, version).await?);
+        failpoint::hit("rebuild.opened");
+        info!(projection.name = name, version, "a new version is being built");
+        Ok(())
+    }
+
+    /// After a start: goes on with what was under way.
+    pub(super) async fn resume(&mut self) -> Result<(), ProjectionError> {
+        match self.row.building {
+            Some((version, shape)) if shape == self.spec.shape => {
+                info!(projection.name = self.spec.name, version, "a rebuild goes on where it was");
+                self.building = Some(open_version(&self.spec, &self.stores, version).await?);
+            }
+            // The program changed again meanwhile: `begin` removes what was built of the shape before.
+            Some(_) => self.begin().await?,
+            None => {}
+        }
+        Ok(())
+    }
+
+    /// The old version can go on only if its shape is the one that the handlers know; else it stands still and serves.
+    fn start_old(&self, inputs: &[Input]) -> Option<Running> {
+        (self.row.shape == self.spec.shape)
+            .then(|| Running::start(&self.spec, self.model.store(), inputs, ConsumerOptions::default()))
+    }
+
+    async fn forget_previous(&mut self) -> Result<(), ProjectionError> {
+        let Some((version, _)) = self.row.previous else { return Ok(()) };
+        if let Some(store) = self.previous.take() {
+            store.close().await;
+        }
+        self.remove(version).await?;
+        let name = self.spec.name;
+        in_control(&self.control, name, async |tx| rows::forget_previous(tx, name).await).await?;
+        self.reread().await
+    }
+
+    async fn remove(&self, version: u32) -> Result<(), ProjectionError> {
+        let name = self.spec.store_name(version);
+        self.stores.remove(&name).await.map_err(|source| ProjectionError::Open {
+            name: self.spec.name.to_owned(),
+            version,
+            source,
+        })
+    }
+
+    async fn reread(&mut self) -> Result<(), ProjectionError> {
+        let name = self.spec.name;
+        let row = self.control.read(async |read: &mut Read| rows::read(read, name).await).await;
+        let row = row.and_then(|row| row.ok_or_else(|| broken("the row of the projection vanished")));
+        self.row = row.map_err(|source| self.control_error(source))?;
+        Ok(())
+    }
+
+    async fn close(self) {
+        self.model.store().close().await;
+        for store in self.building.into_iter().chain(self.previous) {
+            store.close().await;
+        }
+    }
+
+    /// How many events the new version has before it, over all inputs.
+    async fn behind(&self, store: &Store, inputs: &[Input]) -> Result<i64, StoreError> {
+        let mut behind = 0;
+        for input in inputs {
+            let at = self.watermarks(store, input).await?;
+            let heads = self.heads(input, &at).await?;
+            for (lane, head) in heads {
+                let pos = at.iter().find(|(known, _)| *known == lane).map_or(Pos(0), |(_, mark)| mark.pos);
+                behind += (head.0 - pos.0).max(0);
+            }
+        }
+        Ok(behind)
+    }
+
+    /// Ready when the new version is as far as the old one in every lane, in the same epochs, and holds back no key
+    /// that the old one does not.
+    async fn reaches(&self, store: &Store, inputs: &[Input]) -> Result<(), StoreError> {
+        while self.missing(store, inputs).await?.is_some() {
+            sleep(Duration::from_millis(5)).await;
+        }
+        Ok(())
+    }
+
+    async fn why_not(&self, store: &Store, inputs: &[Input]) -> String {
+        match self.missing(store, inputs).await {
+            Ok(missing) => missing.unwrap_or_else(|| "it has just caught up".to_owned()),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    /// What the new version lacks of the old one.
+    async fn missing(&self, store: &Store, inputs: &[Input]) -> Result<Option<String>, StoreError> {
+        let old_store = self.model.store();
+        for input in inputs {
+            let (old, new) =
+                (self.watermarks(&old_store, input).await?, self.watermarks(store, input).await?);
+            for (lane, old) in old {
+                let new =
+                    new.iter().find(|(known, _)| *known == lane).map(|(_, mark)| *mark).unwrap_or_default();
+                if new.pos < old.pos || (old.pos.0 > 0 && new.epoch != old.epoch) {
+                    let (topic, lane) = (input.topic, lane.0);
+                    return Ok(Some(format!(
+                        "lane {lane} of `{topic}` is at {}, the old one at {}",
+                        new.pos, old.pos
+                    )));
+                }
+            }
+        }
+        let (old, new) = (held_back(&old_store).await?, held_back(store).await?);
+        Ok(new.into_iter().find(|key| !old.contains(key)).map(|(topic, key)| {
+            format!("key `{key}` of `{topic}` is parked in the new version and not in the old one")
+        }))
+    }
+
+    async fn watermarks(
+        &self,
+        store: &Store,
+        input: &Input,
+    ) -> Result<Vec<(Lane, divisi_store::inbox::Watermark)>, StoreError> {
+        let inbox =
+            Inbox { consumer: self.reader(), source: input.source.clone(), topic: input.topic.into() };
+        store.read(async |read: &mut Read| inbox.read(read).await).await
+    }
+
+    /// The ends of a source's lanes, by a fetch without room for records.
+    async fn heads(
+        &self,
+        input: &Input,
+        at: &[(Lane, divisi_store::inbox::Watermark)],
+    ) -> Result<Vec<(Lane, Pos)>, StoreError> {
+        let lanes = (0..LANES)
+            .map(|lane| {
+                let mark =
+                    at.iter().find(|(known, _)| known.0 == lane).map(|(_, mark)| *mark).unwrap_or_default();
+                LaneWanted { lane: Lane(lane), epoch: mark.epoch, pos: mark.pos, applied: mark.pos }
+            })
+            .collect();
+        let want = Fetch {
+            topic: input.topic.into(),
+            reader: self.reader(),
+            lanes,
+            max_records: 0,
+            max_bytes: 0,
+            wait_ms: 0,
+        };
+        let cx = Context::root(&self.spec.service);
+        match input.feed.fetch(&cx, want).await {
+            Ok(answer) => Ok(answer.heads),
+            Err(error) => Err(StoreError::new(divisi_store::StoreErrorKind::Busy, error.to_string())),
+        }
+    }
+}
+
+fn history_options() -> ConsumerOptions {
+    ConsumerOptions { batch_events_max: HISTORY_BATCH_EVENTS, ..ConsumerOptions::default() }
+}
+
+/// The keys that a version holds back.
+async fn held_back(store: &Store) -> Result<Vec<(String, String)>, StoreError> {
+    let sql = "SELECT topic, key FROM divisi_parked_key";
+    store.read(async |read: &mut Read| read.query(sql, divisi_store::params![]).await).await
+}

@@ -1,0 +1,71 @@
+//! `run`: everything in this process, one service alone, or each in a process of its own.
+
+mod here;
+mod split;
+
+use std::error::Error;
+use std::sync::Arc;
+
+use super::MakeStores;
+use super::command::RunArgs;
+use crate::config::{Config, ConfigError};
+use crate::edge::EdgeServer;
+use crate::graph::{GATEWAY, Graph};
+use crate::service::Service;
+use crate::supervisor::supervised::Supervised;
+use crate::telemetry;
+
+type BoxError = Box<dyn Error + Send + Sync>;
+
+/// There is no service of that name.
+#[derive(Debug, thiserror::Error)]
+#[error("there is no service `{name}`; there are {known}")]
+struct NoSuchService {
+    name: String,
+    known: String,
+}
+
+/// Does what `args` say, until it is told to stop.
+pub(super) fn run(
+    app: &'static str,
+    graph: Graph,
+    stores: MakeStores,
+    edge: Option<Arc<dyn EdgeServer>>,
+    args: RunArgs,
+    supervised: Option<&Supervised>,
+) -> Result<(), BoxError> {
+    if let Some(name) = &args.service {
+        let known = graph.service(name).is_some() || (name == GATEWAY && edge.is_some());
+        if !known {
+            let mut known: Vec<String> =
+                graph.services().iter().map(|service| format!("`{}`", service.name())).collect();
+            known.extend(edge.is_some().then(|| format!("`{GATEWAY}`")));
+            return Err(NoSuchService { name: name.clone(), known: known.join(", ") }.into());
+        }
+    }
+    let config = config(app, &graph, &args)?;
+    telemetry::init(app, config.log.format, &config.log.filter)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let outcome = if args.split {
+        runtime.block_on(split::run(app, &graph, edge.is_some(), &config, &args))
+    } else {
+        let setting = here::Setting { app, config: &config, args: &args, supervised };
+        runtime.block_on(here::run(setting, graph, stores, edge))
+    };
+    // Everything has been stopped in order; a blocking thread that hangs must not keep the process.
+    runtime.shutdown_background();
+    outcome
+}
+
+/// The configuration, with what the command line says on top of it.
+pub(super) fn config(app: &str, graph: &Graph, args: &RunArgs) -> Result<Config, ConfigError> {
+    let names: Vec<&str> = graph.services().iter().map(|service: &Service| service.name().as_str()).collect();
+    let mut config = Config::load(app, &names, args.config.as_deref())?;
+    if let Some(listen) = args.listen {
+        config.listen = listen;
+    }
+    if let Some(data) = &args.data {
+        config.data.clone_from(data);
+    }
+    Ok(config)
+}
