@@ -87,13 +87,15 @@ impl Log {
     /// Whether `caller` may read `topic` as `reader`: a listener under its own name or one that begins with it, and
     /// the service itself, for its relays.
     fn may_read(&self, caller: &ServiceName, reader: &str, topic: &str) -> bool {
-        if caller == self.store.service() {
-            return true;
-        }
-        let own =
-            reader.strip_prefix(caller.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
-        own && self.listeners.allows(topic, caller)
+        caller == self.store.service()
+            || (is_reader_of(caller, reader) && self.listeners.allows(topic, caller))
     }
+}
+
+/// Whether `reader` is one of `service`'s: `query`, or `query.posts`. A relay is not: it keeps its own progress, under
+/// its lease.
+fn is_reader_of(service: &ServiceName, reader: &str) -> bool {
+    reader.strip_prefix(service.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
 impl Feed for Log {

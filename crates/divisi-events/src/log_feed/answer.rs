@@ -8,8 +8,8 @@ use divisi_store::outbox::{Page, PageWanted};
 use divisi_store::{Committed, Dialect, Epoch, Lane, Pos};
 use tokio::time::{Instant, timeout_at};
 
-use super::Log;
 use super::wanted::{Standing, Wanted};
+use super::{Log, is_reader_of};
 use crate::fetch::{Fetch, FetchRefused, Fetched};
 use crate::tail::{Look, TooManyWaiting, TopicTail};
 
@@ -34,7 +34,9 @@ impl Log {
             return refuse(FetchRefused::NotAllowed);
         }
         let want = Wanted::new(want)?;
-        self.told.note(&want.reader, &want.topic, &want.told);
+        if is_reader_of(cx.caller(), &want.reader) {
+            self.told.note(&want.reader, &want.topic, &want.told);
+        }
         let until = Instant::now() + want.wait;
         let mut waiting = None;
         loop {

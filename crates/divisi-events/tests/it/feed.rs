@@ -2,6 +2,7 @@
 
 mod fixture;
 mod history;
+mod retention;
 mod stress;
 #[cfg(feature = "conformance")]
 mod suite;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use divisi_contract::event::LANES;
 use divisi_events::LogOptions;
@@ -16,6 +16,7 @@ use super::fixture::{Fixture, Posted, want};
 const WRITERS: u64 = 8;
 const TRANSACTIONS: u64 = 60;
 const READERS: u64 = 6;
+const ROUNDS: usize = 3_000;
 
 type Places = BTreeMap<(Lane, Pos), Arc<Record>>;
 
@@ -52,6 +53,42 @@ async fn memory_and_database_say_the_same_while_everybody_writes() {
         }
         assert_eq!(fixture.log.tail().topic("posts").expect("it owns the topic").n_waiting(), 0);
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_wake_up_is_lost_however_close_a_commit_comes() {
+    let fixture = Arc::new(Fixture::new(LogOptions::default()).await);
+    let epoch = fixture.epoch().await;
+    let (go, mut told) = tokio::sync::mpsc::channel::<()>(1);
+    let writer = tokio::spawn({
+        let fixture = Arc::clone(&fixture);
+        async move {
+            while told.recv().await.is_some() {
+                fixture.post(&[1], 0).await;
+            }
+        }
+    });
+    let mut rng = fastrand::Rng::with_seed(5);
+    let mut at = [Pos(0); LANES as usize];
+    // About as long as a commit takes, so that the question comes sometimes before, sometimes after, sometimes amid.
+    let mut commit = Duration::from_micros(200);
+    for _ in 0..ROUNDS {
+        go.send(()).await.expect("the writer listens");
+        let began = Instant::now();
+        let delay = commit.mul_f64(2.0 * rng.f64());
+        while began.elapsed() < delay {
+            std::hint::spin_loop();
+        }
+        let records = fixture.fetch(want(epoch, &at, 5_000)).await.records;
+        assert_eq!(records.len(), 1, "the one that was written");
+        assert!(began.elapsed() < Duration::from_millis(2_500), "it was slept over");
+        if delay * 2 < commit {
+            commit = (commit * 9 + began.elapsed()) / 10;
+        }
+        at[1] = records[0].pos;
+    }
+    drop(go);
+    writer.await.expect("the writer ends well");
 }
 
 async fn write(fixture: Arc<Fixture>, written: Arc<AtomicUsize>, seed: u64) {
