@@ -39,6 +39,9 @@ pub(crate) fn writer(path: &Path, options: &Options, limit: Arc<Limit>) -> rusql
     connection.pragma_update_and_check(None, "journal_size_limit", 64 << 20, |_| Ok(()))?;
     // Checkpoints are made between groups, not inside somebody's COMMIT.
     connection.pragma_update_and_check(None, "wal_autocheckpoint", 0, |_| Ok(()))?;
+    if let Some(pages) = options.pages_max {
+        connection.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()))?;
+    }
     Link::new(connection, limit)
 }
 

@@ -182,20 +182,24 @@ impl Gate {
         }
         state.phase = Phase::Open;
         state.writer = Some(writer);
-        let wakers = state.wake_for_open();
+        let wakers = state.wake_for_open(self.options.group_members_max);
         let job = state.job.take();
         drop(state);
         wakers.into_iter().chain(job).for_each(Waker::wake);
         answer
     }
 
-    /// Puts the writer back after a group, or after a look at it that needed nobody else.
-    fn rest(&self, writer: Box<Writer>) {
+    /// Puts the writer back after a group, tells its members by `answer`, and wakes those who wait.
+    ///
+    /// In this order, so that both come to the next group: the job waits for those who were woken, and the members are
+    /// in front of them. A place is kept for each who was woken, so nobody is overtaken for ever.
+    fn rest(&self, writer: Box<Writer>, answer: impl FnOnce()) {
         let mut state = self.lock();
         state.phase = Phase::Idle;
         state.writer = Some(writer);
         let wakers = state.wake_for_idle();
         drop(state);
+        answer();
         wakers.into_iter().for_each(Waker::wake);
         self.idle.notify_waiters();
     }
@@ -249,6 +253,13 @@ impl State {
         (writer, std::mem::replace(&mut self.group, next))
     }
 
+    /// Whether there is a place for one who has waited, or for one who just came: some are kept for those who were
+    /// woken.
+    fn has_room(&self, has_waited: bool, members_max: usize) -> bool {
+        let kept = if has_waited { 0 } else { self.waiting.expected() };
+        self.group.members + kept < members_max
+    }
+
     /// Whether `class` may enter a group now, by the rule that calls go before consumers.
     fn admits(&self, class: Class) -> bool {
         match class {
@@ -257,13 +268,16 @@ impl State {
         }
     }
 
-    fn wake_for_open(&mut self) -> Vec<Waker> {
+    /// Wakes as many as there are places: more would only be refused again.
+    fn wake_for_open(&mut self, members_max: usize) -> Vec<Waker> {
+        let room = members_max.saturating_sub(self.group.members + self.waiting.expected());
         let consumers = self.admits(Class::Consumer);
-        self.waiting.wake(self.group.number, consumers)
+        self.waiting.wake(self.group.number, room, consumers)
     }
 
+    /// Wakes everybody: one who does not come must not keep another from coming.
     fn wake_for_idle(&mut self) -> Vec<Waker> {
-        self.waiting.wake_all(self.group.number)
+        self.waiting.wake(self.group.number, usize::MAX, true)
     }
 }
 

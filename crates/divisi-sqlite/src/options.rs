@@ -22,6 +22,8 @@ pub struct Options {
     pub group_time: Duration,
     /// How many connections read beside the writer.
     pub readers: usize,
+    /// How many pages of 4 KiB a file may have; `None` leaves it to the disk.
+    pub pages_max: Option<u32>,
     /// How long the log keeps what every registered reader has; `None` keeps everything.
     pub retention: Option<Duration>,
     /// Where this process can be reached; a second process that wants a file of ours is told.
@@ -50,6 +52,7 @@ impl Default for Options {
             group_members_max: 256,
             group_time: Duration::from_millis(2),
             readers: 4,
+            pages_max: None,
             retention: None,
             address: None,
         }

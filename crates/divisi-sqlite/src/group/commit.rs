@@ -90,7 +90,7 @@ impl Job {
         };
         let broken = state.writer.as_ref().is_some_and(|writer| writer.broken().is_some());
         let full = state.group.members >= options.group_members_max;
-        if !broken && !full && !time_is_up && (grew || state.waiting.expects()) {
+        if !broken && !full && !time_is_up && (grew || state.waiting.expected() > 0) {
             return Poll::Ready(Look::Grows);
         }
         let Some(writer) = state.writer.take() else { return Poll::Ready(Look::Gone) };
@@ -191,7 +191,7 @@ impl Closing {
         self.end(ending);
     }
 
-    /// Gives the writer back and answers: those who waited longer are woken first.
+    /// Gives the writer back and answers.
     fn end(&mut self, ending: Ending) {
         let Some((writer, group)) = self.parts.take() else { return };
         let mut answers = group.answers;
@@ -202,8 +202,7 @@ impl Closing {
                 Counters::add(&self.gate.counters.checkpoints, 1);
             }
         }
-        self.gate.rest(writer);
-        answer(&mut answers, &ending);
+        self.gate.rest(writer, || answer(&mut answers, &ending));
     }
 }
 

@@ -39,11 +39,10 @@ impl Future for Turn {
         if state.closed {
             return Poll::Ready(Err(closed()));
         }
-        let full = state.group.members >= gate.options.group_members_max;
         let enters = match state.phase {
             Phase::Idle => true,
             Phase::Open => {
-                !full
+                state.has_room(turn.ticket.is_some(), gate.options.group_members_max)
                     && state.admits(turn.class)
                     // A broken group takes nobody in.
                     && state.writer.as_ref().is_some_and(|writer| writer.broken().is_none())
@@ -77,7 +76,7 @@ impl Future for Turn {
                 state.group.members = 0;
                 state.group.consumer_turns = 0;
                 drop(state);
-                gate.rest(writer);
+                gate.rest(writer, || ());
                 return Poll::Ready(Err(error));
             }
             commit::start(&gate, group);

@@ -49,23 +49,18 @@ impl Waiting {
         !self.calls.asleep.is_empty() || self.calls.expected > 0
     }
 
-    /// Whether somebody was woken for this group and has not come.
-    pub(crate) fn expects(&self) -> bool {
-        self.calls.expected + self.consumers.expected > 0
+    /// How many were woken for this group and have not come.
+    pub(crate) fn expected(&self) -> usize {
+        self.calls.expected + self.consumers.expected
     }
 
-    /// Wakes calls, and consumers if they may enter.
-    pub(crate) fn wake(&mut self, group: u64, consumers: bool) -> Vec<Waker> {
-        let mut wakers = self.calls.wake(group);
+    /// Wakes at most `room` calls, and consumers if they may enter.
+    pub(crate) fn wake(&mut self, group: u64, room: usize, consumers: bool) -> Vec<Waker> {
+        let mut wakers = self.calls.wake(group, room);
         if consumers {
-            wakers.extend(self.consumers.wake(group));
+            wakers.extend(self.consumers.wake(group, room.saturating_sub(wakers.len())));
         }
         wakers
-    }
-
-    /// Wakes everybody.
-    pub(crate) fn wake_all(&mut self, group: u64) -> Vec<Waker> {
-        self.wake(group, true)
     }
 
     /// A group closes: who has not come for it is not waited for again.
@@ -83,18 +78,15 @@ impl Waiting {
 }
 
 impl Queue {
-    fn wake(&mut self, group: u64) -> Vec<Waker> {
-        if self.asleep.is_empty() {
-            return Vec::new();
+    fn wake(&mut self, group: u64, room: usize) -> Vec<Waker> {
+        let mut wakers = Vec::new();
+        while wakers.len() < room
+            && let Some((ticket, waker)) = self.asleep.pop_first()
+        {
+            self.woken.insert(ticket, group);
+            self.expected += 1;
+            wakers.push(waker);
         }
-        let asleep = std::mem::take(&mut self.asleep);
-        self.expected += asleep.len();
-        asleep
-            .into_iter()
-            .map(|(ticket, waker)| {
-                self.woken.insert(ticket, group);
-                waker
-            })
-            .collect()
+        wakers
     }
 }

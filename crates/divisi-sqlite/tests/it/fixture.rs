@@ -1,55 +1,27 @@
-//! What the tests share: an event, a schema, a store in a directory of its own.
+//! What the tests share: a store in a directory of its own, and how to make a group whose members are known.
 
-use std::borrow::Cow;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
 
-use divisi_contract::event::EventSpec;
-use divisi_contract::{CallError, Event};
-use divisi_sqlite::{Options, Sqlite, SqliteStore};
-use divisi_store::{Migration, Schema, Store, StoreName, Tx, params};
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use divisi_sqlite::{Options, Sqlite, SqliteStore, Synchronous};
+use divisi_store::conformance::account::{self, TABLES};
+use divisi_store::{Migration, Schema, Store, StoreName};
+use rusqlite::Connection;
 use tempfile::TempDir;
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub(crate) struct Moved {
-    pub(crate) account: String,
-    pub(crate) n: i64,
-}
-
-impl Event for Moved {
-    const NAME: &'static str = "Moved";
-    const TOPIC: &'static str = "accounts";
-    const VERSION: u32 = 1;
-
-    fn key(&self) -> Cow<'_, str> {
-        Cow::Borrowed(&self.account)
-    }
-
-    fn spec() -> EventSpec {
-        EventSpec {
-            name: Self::NAME.to_owned(),
-            topic: Self::TOPIC.to_owned(),
-            version: Self::VERSION,
-            key: "account".to_owned(),
-            docs: String::new(),
-            schema: serde_json::Value::Null,
-        }
-    }
-}
-
-pub(crate) const TABLES: &str = "
-    CREATE TABLE account (id TEXT PRIMARY KEY, n INTEGER NOT NULL CHECK (n >= 0)) STRICT;
-    CREATE TABLE owner (id INTEGER PRIMARY KEY) STRICT;
-    CREATE TABLE card (id INTEGER PRIMARY KEY, owner INTEGER NOT NULL REFERENCES owner (id) DEFERRABLE INITIALLY DEFERRED) STRICT;
-    CREATE TABLE blob (id INTEGER PRIMARY KEY, bytes BLOB NOT NULL) STRICT;";
+/// Beside the accounts of the suite: a deferred key, and rows that take room.
+const MORE: Migration = Migration::new(
+    2,
+    "more",
+    "CREATE TABLE owner (id INTEGER PRIMARY KEY) STRICT;
+     CREATE TABLE card (id INTEGER PRIMARY KEY, owner INTEGER NOT NULL REFERENCES owner (id) DEFERRABLE INITIALLY DEFERRED) STRICT;
+     CREATE TABLE body (id INTEGER PRIMARY KEY, bytes BLOB NOT NULL) STRICT;",
+);
 
 pub(crate) fn schema() -> Schema {
-    Schema {
-        migrations: vec![Migration::new(1, "tables", TABLES)],
-        topics: vec![Moved::TOPIC],
-        readers: vec![(Arc::from("reader"), Moved::TOPIC)],
-    }
+    Schema { migrations: vec![TABLES, MORE], ..account::schema() }
 }
 
 pub(crate) fn name() -> StoreName {
@@ -62,18 +34,47 @@ pub(crate) struct Fixture {
     pub(crate) backend: Arc<SqliteStore>,
 }
 
+/// Full sync is what the promises are about; a test that counts does not need the disk.
+pub(crate) fn fast() -> Options {
+    Options { synchronous: Synchronous::Off, ..Options::default() }
+}
+
 pub(crate) async fn fixture(options: Options) -> Fixture {
     let dir = tempfile::tempdir().expect("a directory");
-    let sqlite = Sqlite::new(dir.path(), options);
-    let (store, backend) =
-        sqlite.open_store(&name(), &schema()).await.expect("a store opens in a new directory");
+    let (store, backend) = open(&dir, options).await;
     Fixture { dir, store, backend }
 }
 
-pub(crate) async fn add(tx: &mut Tx, account: &str, n: i64) -> Result<i64, CallError> {
-    let sql =
-        "INSERT INTO account (id, n) VALUES ($1, $2) ON CONFLICT (id) DO UPDATE SET n = n + $2 RETURNING n";
-    let (n,): (i64,) = tx.query_one(sql, params![account, n]).await?;
-    tx.emit(Moved { account: account.to_owned(), n });
-    Ok(n)
+pub(crate) async fn open(dir: &TempDir, options: Options) -> (Store, Arc<SqliteStore>) {
+    Sqlite::new(dir.path(), options).open_store(&name(), &schema()).await.expect("a store opens")
+}
+
+impl Fixture {
+    /// Closes the store and lets SQLite look at every page.
+    pub(crate) async fn close_and_check(self) {
+        self.store.close().await;
+        let connection = Connection::open(self.dir.path().join("bank.db")).expect("the file opens");
+        let found: String =
+            connection.query_row("PRAGMA integrity_check", [], |row| row.get(0)).expect("it can be checked");
+        assert_eq!(found, "ok");
+    }
+}
+
+/// Polls each future once, in order; `None` for those that are not ready. On a runtime of one thread the commit job
+/// cannot run in between, so these are one group.
+pub(crate) async fn poll_each_once<T>(
+    futures: &mut [Pin<Box<dyn Future<Output = T> + Send + '_>>],
+) -> Vec<Option<T>> {
+    poll_fn(|task| {
+        Poll::Ready(
+            futures
+                .iter_mut()
+                .map(|future| match future.as_mut().poll(task) {
+                    Poll::Ready(value) => Some(value),
+                    Poll::Pending => None,
+                })
+                .collect(),
+        )
+    })
+    .await
 }

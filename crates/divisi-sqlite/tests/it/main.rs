@@ -1,5 +1,11 @@
 //! What SQLite as a store promises.
 
 mod conformance;
+mod crash;
 mod fixture;
-mod thin;
+mod groups;
+mod opening;
+mod own_process;
+mod retention;
+mod stress;
+mod turns;

@@ -1,0 +1,175 @@
+//! Who may write next: calls before consumers, and nobody is stalled by one who does not come.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use divisi_store::conformance::account::{add, deposit, is_consistent};
+use divisi_store::{Class, Store, StoreError, Tx, TxFailed};
+
+use crate::fixture::{Fixture, fast, fixture, poll_each_once};
+
+type Turn<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
+
+fn turn<'a>(
+    store: &'a Store,
+    class: Class,
+    name: &'static str,
+    order: &'a Mutex<Vec<&'static str>>,
+) -> Turn<'a> {
+    Box::pin(async move {
+        let done: Result<((), _), TxFailed<StoreError>> = store
+            .run(class, async |tx: &mut Tx| {
+                order.lock().expect("no panic").push(name);
+                add(tx, name, 1).await.map(drop).map_err(|error| panic!("{error}"))
+            })
+            .await;
+        done.expect("it commits");
+    })
+}
+
+/// What a wait that should end at once may take on a machine that is busy.
+async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
+    match tokio::time::timeout(Duration::from_secs(20), future).await {
+        Ok(value) => value,
+        Err(_) => panic!("stalled: {what}"),
+    }
+}
+
+#[tokio::test]
+async fn calls_go_before_consumers_that_wait_longer() {
+    let Fixture { store, backend, dir } = fixture(fast()).await;
+    let order = Mutex::new(Vec::new());
+    let running = store.backend().begin(Class::Call).await.expect("a turn");
+    let mut waiting: Vec<Turn<'_>> = vec![
+        turn(&store, Class::Consumer, "consumer-1", &order),
+        turn(&store, Class::Consumer, "consumer-2", &order),
+        turn(&store, Class::Call, "call-1", &order),
+        turn(&store, Class::Call, "call-2", &order),
+    ];
+    assert!(poll_each_once(&mut waiting).await.iter().all(Option::is_none), "somebody else is writing");
+    let tasks = async {
+        let [a, b, c, d] = &mut waiting[..] else { panic!("four") };
+        let joined = async { tokio::join!(a, b, c, d) };
+        drop(running);
+        joined.await;
+    };
+    soon("four who wait", tasks).await;
+    drop(waiting);
+    // `join!` polls in its own order: what is promised is that a consumer has one turn while a call waits.
+    let order = order.into_inner().expect("no panic");
+    let second_consumer = order.iter().rposition(|name| name.starts_with("consumer")).expect("it came");
+    let last_call = order.iter().rposition(|name| name.starts_with("call")).expect("it came");
+    assert!(second_consumer > last_call, "one consumer at most before the calls: {order:?}");
+    Fixture { store, backend, dir }.close_and_check().await;
+}
+
+#[tokio::test]
+async fn a_consumer_has_one_turn_in_a_group_while_a_call_waits() {
+    let Fixture { store, backend, .. } = fixture(fast()).await;
+    let order = Mutex::new(Vec::new());
+    let running = store.backend().begin(Class::Call).await.expect("a turn");
+    let mut call = vec![turn(&store, Class::Call, "call", &order)];
+    let mut consumers: Vec<Turn<'_>> =
+        (0..4).map(|_| turn(&store, Class::Consumer, "consumer", &order)).collect();
+    poll_each_once(&mut call).await;
+    poll_each_once(&mut consumers).await;
+    drop(running);
+    // The call has been woken and does not come; the consumers do.
+    poll_each_once(&mut consumers).await;
+    assert_eq!(*order.lock().expect("no panic"), ["consumer"], "one turn, then the call");
+    poll_each_once(&mut call).await;
+    assert_eq!(*order.lock().expect("no panic"), ["consumer", "call"]);
+    poll_each_once(&mut consumers).await;
+    assert_eq!(order.lock().expect("no panic").len(), 5, "no call waits any more, so the others may");
+    soon("a call and consumers", async {
+        for turn in call.into_iter().chain(consumers) {
+            turn.await;
+        }
+    })
+    .await;
+    assert_eq!(backend.stats().commits, 1);
+}
+
+#[tokio::test]
+async fn one_that_was_woken_and_is_not_polled_stalls_nobody() {
+    let Fixture { store, backend, dir } = fixture(fast()).await;
+    let order = Mutex::new(Vec::new());
+    let running = store.backend().begin(Class::Call).await.expect("a turn");
+    let mut sleepy = vec![turn(&store, Class::Call, "sleepy", &order)];
+    let mut others: Vec<Turn<'_>> = (0..3).map(|_| turn(&store, Class::Call, "other", &order)).collect();
+    poll_each_once(&mut sleepy).await;
+    poll_each_once(&mut others).await;
+    drop(running);
+    soon("the others", async {
+        for other in others {
+            other.await;
+        }
+    })
+    .await;
+    for _ in 0..3 {
+        soon("later ones", deposit(&store, "later", 1)).await.expect("it commits");
+    }
+    assert!(!order.lock().expect("no panic").contains(&"sleepy"));
+    soon("the sleepy one", sleepy.remove(0)).await;
+    drop(sleepy);
+    assert_eq!(is_consistent(&store).await.len(), 3);
+    Fixture { store, backend, dir }.close_and_check().await;
+}
+
+#[tokio::test]
+async fn one_that_was_woken_and_goes_away_stalls_nobody() {
+    let Fixture { store, .. } = fixture(fast()).await;
+    let order = Mutex::new(Vec::new());
+    let running = store.backend().begin(Class::Call).await.expect("a turn");
+    let mut leaving = vec![turn(&store, Class::Call, "leaving", &order)];
+    let mut staying = vec![turn(&store, Class::Call, "staying", &order)];
+    poll_each_once(&mut leaving).await;
+    poll_each_once(&mut staying).await;
+    drop(running);
+    drop(leaving);
+    soon("the one that stays", staying.remove(0)).await;
+    assert_eq!(*order.lock().expect("no panic"), ["staying"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_group_leaves_the_others_to_the_next_and_overtakes_nobody_for_ever() {
+    let options = divisi_sqlite::Options { group_members_max: 4, ..fast() };
+    let Fixture { store, backend, dir } = fixture(options).await;
+    let mut tasks = tokio::task::JoinSet::new();
+    for writer in 0..32 {
+        let store = store.clone();
+        tasks.spawn(async move {
+            for _ in 0..20 {
+                deposit(&store, &format!("account-{writer}"), 1).await.expect("it commits");
+            }
+        });
+    }
+    soon("thirty-two writers in groups of four", tasks.join_all()).await;
+    let stats = backend.stats();
+    assert!(stats.members_max <= 4, "{stats:?}");
+    assert_eq!(stats.members, 640);
+    Fixture { store, backend, dir }.close_and_check().await;
+}
+
+#[tokio::test]
+async fn a_consumer_is_not_starved_by_calls() {
+    let Fixture { store, .. } = fixture(fast()).await;
+    let stop = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let mut calls = tokio::task::JoinSet::new();
+    for writer in 0..16 {
+        let (store, stop) = (store.clone(), Arc::clone(&stop));
+        calls.spawn(async move {
+            while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                deposit(&store, &format!("account-{writer}"), 1).await.expect("it commits");
+            }
+        });
+    }
+    for _ in 0..10 {
+        let turn = store.run(Class::Consumer, async |tx: &mut Tx| add(tx, "consumer", 1).await);
+        soon("a consumer among calls", turn).await.expect("it commits");
+    }
+    stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    calls.join_all().await;
+}
