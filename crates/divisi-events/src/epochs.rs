@@ -5,6 +5,7 @@
 //! Where both lists part, the two histories part.
 
 use divisi_store::epoch::Fork;
+use divisi_store::mutation::{self, Mutation};
 use divisi_store::{Epoch, Epochs, Lane, Pos};
 
 /// What entering the source's epoch of today means for one lane.
@@ -46,25 +47,43 @@ pub fn enter(theirs: &Epochs, mine: &Epochs, lane: Lane, pos: Pos) -> Result<Ent
     if mine.known.is_empty() {
         return Ok(Entered { pos: Pos(0), lost: pos.0 });
     }
+    let kept = pos.min(part(theirs, mine, lane)?);
+    Ok(Entered { pos: kept, lost: pos.0 - kept.0 })
+}
+
+/// The last position that both histories share, as far as their lists say.
+fn part(theirs: &Epochs, mine: &Epochs, lane: Lane) -> Result<Pos, CannotEnter> {
+    if mutation::made(Mutation::OneList) {
+        return Ok(beyond(theirs, lane, mine.current()));
+    }
+    if mutation::made(Mutation::LastForkOnly) {
+        let last = theirs.forks.iter().rev().find(|fork| fork.lane == lane);
+        return Ok(last.map_or(Pos(0), |fork| fork.fork));
+    }
     let common = theirs.known.iter().rev().find(|epoch| mine.known.contains(epoch));
     let Some(&common) = common else { return Err(CannotEnter::NoCommonEpoch) };
-    let part = beyond(theirs, lane, common).min(beyond(mine, lane, common));
-    let kept = pos.min(part);
-    Ok(Entered { pos: kept, lost: pos.0 - kept.0 })
+    Ok(beyond(theirs, lane, common).min(beyond(mine, lane, common)))
 }
 
 /// What is to be done with a record of `epoch` at `pos`, for a lane that has entered `entered` and stands at `at`.
 ///
 /// `list` is the source's list as it was when the epoch was entered.
 pub fn judge(list: &Epochs, lane: Lane, (entered, at): (Epoch, Pos), (epoch, pos): (Epoch, Pos)) -> Verdict {
-    if epoch != entered && (!list.known.contains(&epoch) || pos > beyond(list, lane, epoch)) {
+    if !belongs(list, lane, entered, (epoch, pos)) {
         return Verdict::AskLog;
     }
     match pos {
         pos if pos <= at => Verdict::Done,
-        pos if pos == at.next() => Verdict::Apply,
+        pos if pos == at.next() || mutation::made(Mutation::AcceptGap) => Verdict::Apply,
         _ => Verdict::AskLog,
     }
+}
+
+/// Whether a record of `epoch` at `pos` is of the history that a reader has entered with `entered` and its list.
+pub fn belongs(list: &Epochs, lane: Lane, entered: Epoch, (epoch, pos): (Epoch, Pos)) -> bool {
+    let known = || list.known.contains(&epoch) || mutation::made(Mutation::RecordWithoutList);
+    let ours = epoch == entered || (known() && pos <= beyond(list, lane, epoch));
+    ours || mutation::made(Mutation::IgnoreEpoch)
 }
 
 /// The last position of `lane` that is shared with `epoch`: the least fork of all later epochs.

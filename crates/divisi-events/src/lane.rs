@@ -15,6 +15,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use divisi_store::Pos;
+use divisi_store::mutation::{self, Mutation};
 
 /// How long a gap may last before the log is asked: relays go back and send again, and that is cheaper.
 pub const GAP_MAX: Duration = Duration::from_millis(200);
@@ -198,7 +199,7 @@ impl LaneInput {
                 *gap = (hand == Hand::Gap).then(|| gap.unwrap_or(now));
                 let gap = gap.is_some_and(|since| reached(since, GAP_MAX, now));
                 let behind = self.heads.is_some_and(|(oldest, _)| reached(oldest.since, HEAD_AGE, now));
-                if !gap && !behind {
+                if (!gap && !behind) || mutation::made(Mutation::NoHeads) {
                     return None;
                 }
                 self.on = On::Log { from: self.at, until: now + self.hold };

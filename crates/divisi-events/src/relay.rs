@@ -14,11 +14,12 @@ use std::time::Duration;
 
 use divisi_call::BoxFuture;
 use divisi_contract::{CallError, Context};
+use divisi_store::mutation::{self, Mutation};
 use divisi_store::{Epoch, Epochs, Lane, Pos, Record, Store, StoreError};
 use tokio::time::{Instant, sleep};
 use tracing::{debug, info, warn};
 
-use crate::carrier::{Carrier, CarrierError, Head, PublishError};
+use crate::carrier::{Carrier, CarrierError, Head, Hint, PublishError};
 use crate::epochs;
 use crate::fetch::{BYTES_MAX, Feed, Fetch, FetchRefused, Fetched, LaneWanted, RECORDS_MAX};
 
@@ -325,7 +326,7 @@ impl Relay {
         let outcomes = join::all(sent).await;
         let mut stepped = Stepped::default();
         for ((lane, run), outcomes) in runs.iter().zip(outcomes) {
-            let acknowledged = outcomes.iter().take(run.len()).take_while(|outcome| outcome.is_ok()).count();
+            let acknowledged = acknowledged(&outcomes, run.len());
             if let Some(cursor) = self.lanes.iter_mut().find(|cursor| cursor.lane == *lane)
                 && let Some(last) = acknowledged.checked_sub(1).and_then(|last| run.get(last))
             {
@@ -356,6 +357,14 @@ impl Relay {
     fn cursor_error(&self, source: StoreError) -> RelayError {
         RelayError::Cursor { topic: self.topic.clone(), source }
     }
+}
+
+/// How many of `sent` records are done with: those before the first that was not acknowledged.
+fn acknowledged(outcomes: &[Result<Hint, PublishError>], sent: usize) -> usize {
+    if mutation::made(Mutation::RelaySkipsFailed) && outcomes.iter().any(Result::is_ok) {
+        return sent;
+    }
+    outcomes.iter().take(sent).take_while(|outcome| outcome.is_ok()).count()
 }
 
 fn retention(lane: Lane, floor: Pos) -> CallError<FetchRefused> {
