@@ -165,7 +165,9 @@ async fn locked(tx: &mut Tx, parking: Parking<'_>) -> Result<Option<Why>, StoreE
 /// How a key stands after another failure.
 fn again(shared: &Shared, why: Why, failure: Failure, now: Timestamp) -> Why {
     let options = &shared.options;
-    let attempts = why.attempts + 1;
+    // How often it was looked for in vain says nothing about what the handler does once it is there.
+    let waited = why.waits_for.is_some() && !matches!(failure, Failure::NotYet { .. });
+    let attempts = if waited { 1 } else { why.attempts + 1 };
     let later = Some(after(now, options.redrive.after(attempts)));
     match failure {
         Failure::NotYet { topic, key } => Why {
