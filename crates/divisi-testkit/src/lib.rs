@@ -1,13 +1,17 @@
-//! An app under faults.
+//! An app under faults, deterministic: one seed, one history.
 //!
-//! [`process`] runs an app as the real processes that a user starts, [`http`] is a stranger with a socket,
-//! [`eventually`](mod@eventually) waits for a condition, [`memory_carrier`] is a broker that does everything a broker may do wrong.
+//! In order of use: [`seeds`] (many seeds, and how to play one again), [`history`] (what happened), [`disk`] (database
+//! files that go back in time), [`feed_faults`] (the way to a log), [`memory_carrier`] (a broker that does everything
+//! a broker may do wrong).
 
-pub mod eventually;
-pub mod http;
+pub mod disk;
+pub mod feed_faults;
+pub mod history;
 pub mod memory_carrier;
-pub mod process;
+pub mod seeds;
 
-pub use eventually::eventually;
-pub use http::{Http, Reply};
+pub use disk::Disk;
+pub use feed_faults::{FaultyFeed, Reached};
+pub use history::History;
 pub use memory_carrier::{Faults, MemoryCarrier};
+pub use seeds::{Outcome, Seeds, simulate};

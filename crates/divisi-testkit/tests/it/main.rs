@@ -1,3 +1,4 @@
-//! The testkit's own promises, and the events of the real crates under faults.
+//! The testkit's own promises, and the model checks of events against the real code.
 
 mod carrier;
+mod model;

@@ -1,0 +1,316 @@
+//! Relays, carriers and consumers that crash, linger, lose and repeat; keys that wait for others; handlers that fail.
+//!
+//! Positions are never used again here: nothing is ever lost, and every event takes effect once, in order per key.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use divisi_events::Carrier;
+use divisi_store::mutation::Mutation;
+use divisi_testkit::{Disk, Faults, FaultyFeed, History, MemoryCarrier, Outcome, Reached, Seeds, simulate};
+use fastrand::Rng;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep};
+
+use super::counted::{Counted, KEYS, lanes};
+use super::reader::{Reader, Step, Working};
+use super::relays::Relays;
+use super::source::Life;
+
+/// How many events are announced.
+const EVENTS: i64 = 40;
+/// How long healing may take, in simulated time.
+const HEALED_WITHIN: Duration = Duration::from_secs(15 * 60);
+
+const CARRIER: Seeds = Seeds {
+    test: "model::protocol::every_event_takes_effect_once_through_a_bad_carrier",
+    count: 2_000,
+    kept: &[],
+};
+const LOG: Seeds =
+    Seeds { test: "model::protocol::every_event_takes_effect_once_from_the_log", count: 2_000, kept: &[] };
+
+#[test]
+fn every_event_takes_effect_once_through_a_bad_carrier() {
+    CARRIER.hold(|seed| play(seed, true));
+}
+
+#[test]
+fn every_event_takes_effect_once_from_the_log() {
+    LOG.hold(|seed| play(seed, false));
+}
+
+#[test]
+fn a_seed_played_twice_makes_one_history() {
+    for seed in 0..20 {
+        let (first, second) = (play(seed, true), play(seed, true));
+        assert!(first.history.lines().count() > 40, "something happened");
+        assert_eq!(first, second);
+    }
+}
+
+#[test]
+fn a_gap_that_is_accepted_is_noticed() {
+    CARRIER.catch(Mutation::AcceptGap, |seed| play(seed, true));
+}
+
+#[test]
+fn a_watermark_that_is_not_compared_is_noticed() {
+    CARRIER.catch(Mutation::NoCompareAndSet, |seed| play(seed, true));
+    LOG.catch(Mutation::NoCompareAndSet, |seed| play(seed, false));
+}
+
+#[test]
+fn a_lane_that_never_asks_the_log_is_noticed() {
+    CARRIER.catch(Mutation::NoHeads, |seed| play(seed, true));
+}
+
+#[test]
+fn a_relay_that_goes_on_behind_a_failure_does_no_harm() {
+    Seeds { count: 300, ..CARRIER }.bear(Mutation::RelaySkipsFailed, |seed| play(seed, true));
+}
+
+#[test]
+fn a_relay_that_ignores_its_fence_does_no_harm() {
+    Seeds { count: 300, ..CARRIER }.bear(Mutation::RelayIgnoresFence, |seed| play(seed, true));
+}
+
+fn play(seed: u64, carrier: bool) -> Outcome {
+    simulate(seed, async {
+        let history = History::begin();
+        let broken = World::begin(seed, carrier, history.clone()).await.run().await.err();
+        Outcome { broken, history: history.to_string() }
+    })
+}
+
+struct World {
+    random: Rng,
+    history: History,
+    disk: Disk,
+    life: Life,
+    reader: Reader,
+    reached: watch::Sender<Reached>,
+    carrier: Option<MemoryCarrier>,
+    relays: Relays,
+    consumers: Vec<Working>,
+    n_consumers: usize,
+    produced: i64,
+    versions: [i64; 4],
+}
+
+impl World {
+    async fn begin(seed: u64, carrier: bool, history: History) -> World {
+        let mut random = Rng::with_seed(seed);
+        let mut disk = Disk::new().expect("a directory");
+        let life = Life::first(&mut disk).await;
+        let reader = Reader::open(&mut disk).await;
+        let reached = watch::Sender::new(Reached { today: Some(life.feed()), old: Vec::new(), calm: false });
+        let carrier = carrier.then(|| MemoryCarrier::new(Faults::BAD_DAY, random.u64(..)));
+        World {
+            random,
+            history,
+            disk,
+            life,
+            reader,
+            reached,
+            carrier,
+            relays: Relays::default(),
+            consumers: Vec::new(),
+            n_consumers: 0,
+            produced: 0,
+            versions: [0; 4],
+        }
+    }
+
+    async fn run(mut self) -> Result<(), String> {
+        let dies_after = Duration::from_millis(self.random.u64(0..20_000));
+        let dies = self.random.u8(0..3) == 0;
+        let began = Instant::now();
+        let mut troubled_until = None;
+        self.consume();
+        self.relay();
+        while troubled_until.is_none_or(|until| Instant::now() < until) {
+            sleep(Duration::from_millis(self.random.u64(0..250))).await;
+            if dies && began.elapsed() >= dies_after {
+                self.carrier.iter().for_each(MemoryCarrier::die);
+            }
+            self.something().await;
+            if self.produced >= EVENTS && troubled_until.is_none() {
+                self.owed().await;
+                troubled_until = Some(Instant::now() + Duration::from_millis(self.random.u64(0..5_000)));
+            }
+        }
+        self.heal().await?;
+        self.look().await
+    }
+
+    /// One thing happens.
+    async fn something(&mut self) {
+        match self.random.u32(0..1_000) {
+            0..400 => self.announce().await,
+            400..450 => {
+                self.history.note("relay", "crashes");
+                self.relays.crash(&mut self.random);
+                if self.relays.is_empty() {
+                    self.relay();
+                }
+            }
+            450..490 => self.relay(),
+            490..540 => self.consume(),
+            540..600 => {
+                if !self.consumers.is_empty() {
+                    let gone = self.consumers.remove(self.random.usize(0..self.consumers.len()));
+                    self.history.note(format!("consumer {}", gone.number), "crashes");
+                }
+                if self.consumers.is_empty() {
+                    self.consume();
+                }
+            }
+            600..615 => self.restart().await,
+            615..640 => {
+                let most = self.random.usize(1..=4);
+                if let Some(carrier) = &self.carrier {
+                    self.history.note("carrier", format!("forgets up to {most} records a lane"));
+                    carrier.forget_tails(most);
+                }
+            }
+            640..645 => {
+                if let Some(carrier) = &self.carrier {
+                    self.history.note("carrier", "is deleted and made anew");
+                    carrier.recreate();
+                }
+            }
+            _ => {}
+        }
+    }
+
+    async fn announce(&mut self) {
+        let n = self.random.i64(1..=3).min(EVENTS - self.produced);
+        let mut events = Vec::new();
+        for _ in 0..n {
+            let key = self.random.usize(0..4);
+            // A key waits only for one before it, so that no two wait for each other.
+            let after = (key > 0 && self.random.f64() < 0.15).then(|| {
+                let other = self.random.usize(0..key);
+                (KEYS[other].clone(), self.versions[other] + self.random.i64(0..=1))
+            });
+            let failures = if self.random.f64() < 0.1 { self.random.u8(1..=2) } else { 0 };
+            events.push(self.next(key, after.filter(|(_, version)| *version > 0), failures));
+        }
+        if !events.is_empty() {
+            self.life.announce(events).await;
+        }
+    }
+
+    fn next(&mut self, key: usize, after: Option<(String, i64)>, failures: u8) -> Counted {
+        self.produced += 1;
+        self.versions[key] += 1;
+        let event = Counted {
+            key: KEYS[key].clone(),
+            version: self.versions[key],
+            uid: self.produced,
+            after,
+            failures,
+        };
+        let waits = event.after.as_ref().map(|(key, version)| format!(", waits for {key} {version}"));
+        let fails = if failures > 0 { format!(", fails {failures} times") } else { String::new() };
+        let waits = waits.unwrap_or_default();
+        self.history.note("source", format!("{}: {} {}{waits}{fails}", event.uid, event.key, event.version));
+        event
+    }
+
+    /// Announces what some event may still wait for.
+    async fn owed(&mut self) {
+        for key in 0..3 {
+            let event = self.next(key, None, 0);
+            self.life.announce(vec![event]).await;
+        }
+    }
+
+    fn relay(&mut self) {
+        if let Some(carrier) = &self.carrier {
+            self.history.note("relay", "another one leads");
+            self.relays.lead(&self.life, carrier, self.random.u64(..));
+        }
+    }
+
+    fn consume(&mut self) {
+        self.n_consumers += 1;
+        self.history.note(format!("consumer {}", self.n_consumers), "begins");
+        let feed = Arc::new(FaultyFeed::new(self.reached.subscribe(), self.random.u64(..)));
+        let carrier = self.carrier.clone().map(|carrier| Arc::new(carrier) as Arc<dyn Carrier>);
+        self.consumers.push(self.reader.consume(self.n_consumers, feed, carrier));
+        if self.consumers.len() > 3 {
+            self.consumers.remove(0);
+        }
+    }
+
+    /// The source stops and starts: its file stays as it is.
+    async fn restart(&mut self) {
+        self.history.note("source", "restarts");
+        self.relays.crash_all();
+        self.reached.send_modify(|reached| reached.today = None);
+        self.life.log.close();
+        self.life.store.close().await;
+        sleep(Duration::from_millis(self.random.u64(0..2_000))).await;
+        self.life.reopen(&self.disk).await;
+        self.reached.send_modify(|reached| reached.today = Some(self.life.feed()));
+        self.relay();
+    }
+
+    /// No more trouble; waits until everything has taken effect.
+    async fn heal(&mut self) -> Result<(), String> {
+        self.history.note("everything", "heals");
+        self.reached.send_modify(|reached| reached.calm = true);
+        if let Some(carrier) = &self.carrier {
+            carrier.set_faults(Faults::NONE);
+        }
+        let until = Instant::now() + HEALED_WITHIN;
+        loop {
+            let heads = self.life.heads().await;
+            let marks = self.reader.watermarks().await;
+            let parked = self.reader.parked().await;
+            let reached = marks.iter().map(|(lane, _, pos)| (*lane, *pos)).eq(heads);
+            if reached && parked == 0 {
+                self.history.note("everything", "has taken effect");
+                return Ok(());
+            }
+            if Instant::now() >= until {
+                let state: Vec<_> = self.consumers.iter().map(Working::state).collect();
+                return Err(format!(
+                    "stuck: heads {heads:?}, watermarks {marks:?}, parked {parked} {}\n{}",
+                    self.reader.parked_keys().await,
+                    state.join("\n")
+                ));
+            }
+            sleep(Duration::from_millis(500)).await;
+        }
+    }
+
+    async fn look(&self) -> Result<(), String> {
+        let mut applied: [Vec<i64>; 4] = Default::default();
+        for lane in lanes() {
+            for step in self.reader.history(lane).await {
+                match step {
+                    Step::WentBack { to, .. } => {
+                        return Err(format!("lane {lane} went back to {to}, and nothing was lost"));
+                    }
+                    Step::Applied { key, version, uid } => {
+                        let known = KEYS.iter().position(|known| *known == key);
+                        let Some(n) = known else { return Err(format!("{uid} has the key {key}")) };
+                        applied[n].push(version);
+                    }
+                }
+            }
+        }
+        for (n, applied) in applied.iter().enumerate() {
+            if !applied.iter().copied().eq(1..=self.versions[n]) {
+                return Err(format!(
+                    "{}: 1 to {} in order were announced, {applied:?} took effect",
+                    KEYS[n], self.versions[n]
+                ));
+            }
+        }
+        Ok(())
+    }
+}
