@@ -1,8 +1,10 @@
-//! How fast calls are, beside a bare loop of length-prefixed frames: `cargo run --release -p divisi-tcp --example echo_speed`.
+//! How fast calls are, beside a bare loop of length-prefixed frames.
+//!
+//! `cargo run --release -p divisi-tcp --example echo_speed`
 //!
 //! Both echo the same bytes, the size of a record of ten fields, on the same runtime, with 1, 64 and 256 calls in
-//! flight. The bare loop has no ids, no deadlines, no cancellation and
-//! no limits on answers: it is what a queue, a socket and a task a caller give.
+//! flight; `waiting` is a handler that is not ready at once and becomes a task. The bare loop has no ids, no
+//! deadlines, no cancellation and no limits: it is what a queue, a socket and a task a caller give.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, OnceLock};
@@ -17,6 +19,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, oneshot};
 
 const ECHO: Call = Call { contract: "echo", version: 1, method: "echo", repeat: Repeat::Once };
+const WAIT: Call = Call { method: "wait", ..ECHO };
 const RECORD: usize = 240;
 const RUN: Duration = Duration::from_secs(2);
 
@@ -25,11 +28,17 @@ struct Echo;
 impl Dispatch for Echo {
     fn dispatch(
         self: Arc<Self>,
-        _: &str,
+        method: &str,
         _: Context,
         arguments: Bytes,
     ) -> BoxFuture<'static, Result<Bytes, CallError<Bytes>>> {
-        Box::pin(async move { Ok(arguments) })
+        let waits = method == "wait";
+        Box::pin(async move {
+            if waits {
+                tokio::task::yield_now().await;
+            }
+            Ok(arguments)
+        })
     }
 }
 
@@ -39,16 +48,20 @@ fn contract() -> &'static Contract {
         name: "echo".to_owned(),
         version: 1,
         docs: String::new(),
-        methods: vec![Method {
-            name: "echo".to_owned(),
-            docs: String::new(),
-            repeat: Repeat::Once,
-            routes: Vec::new(),
-            arguments: Vec::new(),
-            answer: Default::default(),
-            refusals: Vec::new(),
-        }],
+        methods: ["echo", "wait"].map(method).into(),
     })
+}
+
+fn method(name: &str) -> Method {
+    Method {
+        name: name.to_owned(),
+        docs: String::new(),
+        repeat: Repeat::Once,
+        routes: Vec::new(),
+        arguments: Vec::new(),
+        answer: Default::default(),
+        refusals: Vec::new(),
+    }
 }
 
 #[tokio::main]
@@ -64,18 +77,27 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let bare_addr = bare.local_addr()?;
     let bare_serving = tokio::spawn(serve_bare(bare));
 
-    println!("{:>9}  {:>12}  {:>12}  {:>5}", "in flight", "divisi /s", "bare /s", "ratio");
+    println!(
+        "{:>9}  {:>12}  {:>12}  {:>12}  {:>5}",
+        "in flight", "waiting /s", "ready /s", "bare /s", "ratio"
+    );
     for in_flight in [1, 64, 256] {
-        let calls = calls(&client, in_flight).await?;
+        let waits = calls(&client, &WAIT, in_flight).await?;
+        let calls = calls(&client, &ECHO, in_flight).await?;
         let bare = tokio::spawn(bare_calls(bare_addr, in_flight)).await??;
-        println!("{in_flight:>9}  {calls:>12.0}  {bare:>12.0}  {:>5.2}", calls / bare);
+        let ratio = calls / bare;
+        println!("{in_flight:>9}  {waits:>12.0}  {calls:>12.0}  {bare:>12.0}  {ratio:>5.2}");
     }
     serving.abort();
     bare_serving.abort();
     Ok(())
 }
 
-async fn calls(client: &Arc<Client>, in_flight: usize) -> Result<f64, Box<dyn std::error::Error>> {
+async fn calls(
+    client: &Arc<Client>,
+    call: &'static Call,
+    in_flight: usize,
+) -> Result<f64, Box<dyn std::error::Error>> {
     let start = Instant::now();
     let callers: Vec<_> = (0..in_flight)
         .map(|_| {
@@ -87,8 +109,7 @@ async fn calls(client: &Arc<Client>, in_flight: usize) -> Result<f64, Box<dyn st
                 while start.elapsed() < RUN {
                     let deadline = Deadline::after(Instant::now(), Duration::from_secs(5));
                     let cx = Context::root("bench").with_deadline(deadline);
-                    let request =
-                        Request { service: &service, call: &ECHO, cx: &cx, arguments: arguments.clone() };
+                    let request = Request { service: &service, call, cx: &cx, arguments: arguments.clone() };
                     client.call(request).await?;
                     n += 1;
                 }

@@ -11,6 +11,8 @@ pub const HEADER: usize = 13;
 pub const COUNTED: usize = 9;
 /// Room made for one read: large enough that hundreds of small frames come in one system call.
 const READ_CHUNK: usize = 64 * 1024;
+/// Room that an idle connection keeps after a large frame.
+const KEEP_MAX: usize = 1024 * 1024;
 /// Room below which more is made, so that a read is never for a handful of bytes.
 const READ_MIN: usize = 4 * 1024;
 
@@ -67,6 +69,9 @@ impl Decoder {
 
     /// Where to read to: a buffer with room.
     pub fn space(&mut self) -> &mut BytesMut {
+        if self.buffer.is_empty() && self.buffer.capacity() > KEEP_MAX {
+            self.buffer = BytesMut::new();
+        }
         if self.buffer.capacity() - self.buffer.len() < READ_MIN {
             self.buffer.reserve(READ_CHUNK);
         }

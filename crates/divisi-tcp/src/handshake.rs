@@ -73,7 +73,7 @@ pub struct Refuse {
 /// Why a handshake did not come to its end.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum HandshakeError {
+pub(crate) enum HandshakeError {
     /// The other side closed the connection before it said anything.
     #[error("the other side closed the connection without a word")]
     Silent,

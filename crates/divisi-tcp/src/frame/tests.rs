@@ -79,6 +79,18 @@ fn a_lie_about_the_length_costs_no_memory() {
 }
 
 #[test]
+fn an_idle_connection_keeps_little_after_a_large_frame() {
+    let mut decoder = Decoder::new(16 * 1024 * 1024);
+    for _ in 0..3 {
+        decoder.feed(&encoded(1, 2, &vec![0; 8 * 1024 * 1024]));
+        assert!(decoder.next_frame().unwrap().is_some());
+        decoder.space();
+        decoder.space();
+        assert!(decoder.buffer.capacity() <= KEEP_MAX, "{} bytes", decoder.buffer.capacity());
+    }
+}
+
+#[test]
 fn lengths_at_the_limits() {
     let check = |length: u32, expected: Result<Option<usize>, FrameError>| {
         let mut decoder = Decoder::new(MAX);
