@@ -5,6 +5,7 @@ mod dial;
 mod in_flight;
 mod lane;
 mod offers;
+mod reconnect;
 mod task;
 
 use std::fmt;

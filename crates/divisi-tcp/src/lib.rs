@@ -59,6 +59,7 @@ pub mod handshake;
 pub mod limits;
 pub mod message;
 
+mod chain;
 mod client;
 mod outgoing;
 mod server;

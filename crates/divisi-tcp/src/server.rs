@@ -1,6 +1,7 @@
 //! Serves contracts on an address.
 
 mod connection;
+mod greet;
 mod in_flight;
 mod offers;
 
@@ -130,5 +131,5 @@ impl Server {
 
 async fn refuse(stream: TcpStream, limits: Arc<Limits>) {
     let message = format!("this server has {} connections, which is its limit", limits.connections_max);
-    connection::refuse(stream, &limits, message).await;
+    greet::refuse(stream, &limits, message).await;
 }

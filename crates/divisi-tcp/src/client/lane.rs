@@ -1,19 +1,17 @@
 //! One connection after another to the same address.
 
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
 use bytes::Bytes;
 use divisi_call::{Limit, Request};
 use divisi_contract::{CallError, CauseKind};
 use tokio::sync::{Notify, watch};
-use tokio::task::{AbortHandle, JoinSet};
+use tokio::task::AbortHandle;
 use tokio::time::Instant;
-use tracing::{debug, info, warn};
 
 use super::connection::{Connection, InFlightCall, NotBegun};
-use super::dial::{Dialled, dial};
 use super::in_flight::Outcome;
+use super::reconnect::keep;
 use crate::limits::Limits;
 
 /// A way to an address that mends itself. Dropping it closes its connections.
@@ -24,32 +22,25 @@ pub(super) struct Lane {
     task: OnceLock<AbortHandle>,
 }
 
+/// What callers and the task that connects share.
 #[derive(Debug)]
-struct Shared {
-    addr: String,
-    name: String,
-    limits: Limits,
+pub(super) struct Shared {
+    pub(super) addr: String,
+    pub(super) name: String,
+    pub(super) limits: Limits,
     /// Calls that wait for a connection, for room or for their answer.
-    in_flight: Limit,
-    link: watch::Sender<Link>,
+    pub(super) in_flight: Limit,
+    pub(super) link: watch::Sender<Link>,
     /// Told when a call needs a connection and there is none.
-    wanted: Notify,
+    pub(super) wanted: Notify,
 }
 
 /// Whether there is a connection.
 #[derive(Debug, Clone)]
-enum Link {
+pub(super) enum Link {
     Up(Arc<Connection>),
     /// There is none; why, if anybody tried.
     Down(Option<Arc<str>>),
-}
-
-/// The pauses between attempts to connect.
-#[derive(Debug)]
-struct Backoff {
-    next: Duration,
-    first: Duration,
-    max: Duration,
 }
 
 impl Lane {
@@ -175,90 +166,6 @@ async fn run(connection: &Connection, request: &Request<'_>) -> Result<Outcome, 
     }
 }
 
-/// Connects when a call needs it, and again when the connection is over, as long as calls do.
-async fn keep(shared: Arc<Shared>) {
-    let mut connections = JoinSet::new();
-    let mut backoff = Backoff::new(&shared.limits);
-    loop {
-        tokio::select! {
-            () = shared.wanted.notified() => {}
-            // Looks after connections that drain while nobody calls.
-            Some(_) = connections.join_next() => continue,
-        }
-        if matches!(&*shared.link.borrow(), Link::Up(_)) {
-            continue;
-        }
-        let mut first = true;
-        while let Err(why) = connect(&shared, &mut connections, &mut backoff).await {
-            // Once for a time of trouble, not for every attempt.
-            if std::mem::take(&mut first) {
-                warn!(peer.address = shared.addr, "cannot reach {}, trying again: {why}", shared.addr);
-            }
-            shared.link.send_replace(Link::Down(Some(why)));
-            tokio::time::sleep(backoff.pause()).await;
-            if shared.in_flight.in_flight() == 0 {
-                break;
-            }
-        }
-    }
-}
-
-/// Makes one connection and waits until it takes no more calls.
-async fn connect(
-    shared: &Shared,
-    connections: &mut JoinSet<()>,
-    backoff: &mut Backoff,
-) -> Result<(), Arc<str>> {
-    let Dialled { connection, task, no_more_calls } =
-        dial(&shared.addr, &shared.name, &shared.limits).await.map_err(|error| Arc::from(chain(&error)))?;
-    let since = Instant::now();
-    connections.spawn(task.run());
-    shared.link.send_replace(Link::Up(connection));
-    info!(peer.address = shared.addr, "connected to {}", shared.addr);
-    let why = no_more_calls.await.unwrap_or_else(|_| "the connection broke".to_owned());
-    debug!(peer.address = shared.addr, "no more calls to {} over this connection: {why}", shared.addr);
-    shared.link.send_replace(Link::Down(Some(why.into())));
-    while connections.try_join_next().is_some() {}
-    if since.elapsed() >= shared.limits.reconnect_max {
-        backoff.reset();
-    } else {
-        // A server that greets and hangs up is not asked again at once.
-        tokio::time::sleep(backoff.pause()).await;
-    }
-    Ok(())
-}
-
 fn is(connection: &Arc<Connection>, other: Option<&Arc<Connection>>) -> bool {
     other.is_some_and(|other| Arc::ptr_eq(connection, other))
 }
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
-}
-
-impl Backoff {
-    fn new(limits: &Limits) -> Backoff {
-        Backoff { next: limits.reconnect_first, first: limits.reconnect_first, max: limits.reconnect_max }
-    }
-
-    fn reset(&mut self) {
-        self.next = self.first;
-    }
-
-    /// The next pause.
-    fn pause(&mut self) -> Duration {
-        let pause = self.next;
-        self.next = (self.next * 2).min(self.max);
-        pause.mul_f64(0.5 + fastrand::f64() / 2.0)
-    }
-}
-
-#[cfg(test)]
-mod tests;

@@ -8,18 +8,20 @@ use std::task::{Context as Task, Poll, Waker};
 use bytes::{Buf, Bytes};
 use divisi_call::{BoxFuture, in_process};
 use divisi_contract::{CallError, CauseKind, Context, Deadline, ServiceName};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::watch;
 use tokio::time::{Instant, Sleep};
 use tracing::{debug, warn};
 
+use super::greet;
 use super::in_flight::{InFlight, Outcome};
 use super::offers::Offers;
+use crate::chain::chain;
 use crate::frame::{Decoder, Frame, FrameError};
-use crate::handshake::{self, HandshakeError, Hello, Refuse, Welcome};
-use crate::limits::{FRAME_MIN, HANDSHAKE_FRAME_MAX, Limits};
+use crate::handshake::HandshakeError;
+use crate::limits::{FRAME_MIN, Limits};
 use crate::message::{self, Kind, MessageError, RequestHead};
 use crate::outgoing::Outgoing;
 
@@ -68,7 +70,7 @@ pub(super) async fn serve(
     limits: Arc<Limits>,
     draining: watch::Receiver<bool>,
 ) {
-    let greeting = greet(stream, &offers, &limits);
+    let greeting = greet::greet(stream, &offers, &limits);
     let greeted = match tokio::time::timeout(limits.handshake_within, greeting).await {
         Ok(greeted) => greeted,
         Err(_) => Err(HandshakeError::TimeOut),
@@ -108,63 +110,6 @@ pub(super) async fn serve(
             warn!(peer.address = %peer, error, "cut the connection of `{}` from {peer}: {error}", hello.name);
         }
     }
-}
-
-/// Answers the greeting of one client too many.
-pub(super) async fn refuse(stream: TcpStream, limits: &Limits, message: String) {
-    let refusal = async {
-        let (mut read, write) = stream.into_split();
-        let mut decoder = Decoder::new(HANDSHAKE_FRAME_MAX);
-        // Its greeting is read first: closing with bytes unread would take back the refusal.
-        handshake::read(&mut read, &mut decoder).await?;
-        send_refusal(write, &Refuse { message }).await
-    };
-    // Whether it heard the reason or gave up before does not matter here.
-    let _ = tokio::time::timeout(limits.handshake_within, refusal).await;
-}
-
-async fn greet(
-    stream: TcpStream,
-    offers: &Offers,
-    limits: &Limits,
-) -> Result<(OwnedReadHalf, OwnedWriteHalf, Decoder, Hello), HandshakeError> {
-    stream.set_nodelay(true)?;
-    let (mut read, write) = stream.into_split();
-    let mut decoder = Decoder::new(HANDSHAKE_FRAME_MAX);
-    let Frame { kind, body, .. } = handshake::read(&mut read, &mut decoder).await?;
-    if kind != Kind::Hello as u8 {
-        return Err(HandshakeError::NotAGreeting { kind });
-    }
-    let hello: Hello = handshake::parse(Kind::Hello, &body)?;
-    let version = match handshake::agree(&hello) {
-        Ok(version) => version,
-        Err(refuse) => {
-            send_refusal(write, &refuse).await?;
-            return Err(HandshakeError::Version { message: refuse.message });
-        }
-    };
-    let welcome = Welcome {
-        version,
-        frame_max: u32::try_from(limits.frame_max).unwrap_or(u32::MAX),
-        calls_max: u32::try_from(limits.calls_in_flight_max).unwrap_or(u32::MAX),
-        contracts: offers.list(),
-    };
-    let mut out = Outgoing::default();
-    handshake::put(&mut out, Kind::Welcome, &welcome)?;
-    flush(&write, &mut out).await?;
-    decoder.set_max(limits.frame_max);
-    Ok((read, write, decoder, hello))
-}
-
-async fn send_refusal(mut write: OwnedWriteHalf, refuse: &Refuse) -> Result<(), HandshakeError> {
-    let mut out = Outgoing::default();
-    handshake::put(&mut out, Kind::Refuse, refuse)?;
-    flush(&write, &mut out).await?;
-    Ok(write.shutdown().await?)
-}
-
-async fn flush(write: &OwnedWriteHalf, out: &mut Outgoing) -> std::io::Result<()> {
-    std::future::poll_fn(|task| out.poll_write(write.as_ref(), task, &mut 0)).await
 }
 
 async fn wait_for(mut draining: watch::Receiver<bool>) {
@@ -334,16 +279,4 @@ impl Connection {
 /// Runs the part of a handler that comes before its future; `None` when it panicked.
 fn guarded<T>(begin: impl FnOnce() -> T) -> Option<T> {
     std::panic::catch_unwind(std::panic::AssertUnwindSafe(begin)).ok()
-}
-
-/// An error with its causes.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }
