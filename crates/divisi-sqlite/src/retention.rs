@@ -7,7 +7,7 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use divisi_contract::ServiceName;
-use divisi_store::{Backend, Class, Lane, Pos, Store, StoreError, Timestamp, Tx, TxFailed, params};
+use divisi_store::{Backend, Class, Lane, Pos, Store, StoreError, Timestamp, Tx, TxFailed, params, reader};
 use tokio::time::MissedTickBehavior;
 
 use crate::backend::SqliteStore;
@@ -22,11 +22,8 @@ pub const PERIOD: Duration = Duration::from_secs(60);
 /// How many records one statement forgets, between two looks at the clock.
 const RECORDS_A_LOOK: usize = 100;
 
-/// The lanes of a topic with their floors and with what all registered readers have: their position, or where their
-/// life of the log ended if that was before.
-const LANES: &str = "SELECT lane, floor_pos, (SELECT min(min(r.pos, coalesce((SELECT min(f.fork) FROM divisi_fork f \
-                     WHERE f.topic = r.topic AND f.lane = r.lane AND f.epoch > r.epoch), r.pos))) FROM divisi_reader r \
-                     WHERE r.topic = l.topic AND r.lane = l.lane) FROM divisi_lane l WHERE topic = $1 ORDER BY lane";
+/// The lanes of a topic from one on, with their floors.
+const LANES: &str = "SELECT lane, floor_pos FROM divisi_lane WHERE topic = $1 AND lane >= $2 ORDER BY lane";
 const OLDEST: &str =
     "SELECT pos, at FROM divisi_outbox WHERE topic = $1 AND lane = $2 AND pos > $3 ORDER BY pos LIMIT $4";
 
@@ -58,13 +55,17 @@ async fn step(tx: &mut Tx, topic: &str, age: Duration, from: Lane) -> Result<Don
     let began = Instant::now();
     let before = Timestamp(tx.now().0.saturating_sub(i64::try_from(age.as_micros()).unwrap_or(i64::MAX)));
     let mut records = 0;
-    let lanes: Vec<(Lane, Pos, Option<Pos>)> = tx.query(LANES, params![topic]).await?;
-    for (lane, floor, read) in lanes.into_iter().filter(|(lane, _, _)| *lane >= from) {
+    let mut looked = false;
+    let lanes: Vec<(Lane, Pos)> = tx.query(LANES, params![topic, from]).await?;
+    for (lane, floor) in lanes {
+        let read = reader::safe_position(tx, topic, lane).await?;
         let mut floor = floor;
         loop {
-            if records as usize >= RECORDS_A_STEP || began.elapsed() >= STEP {
+            // A step looks once at least: one that is slow to begin must not begin for ever.
+            if looked && (records as usize >= RECORDS_A_STEP || began.elapsed() >= STEP) {
                 return Ok(Done { records, go_on: Some(lane) });
             }
+            looked = true;
             let oldest: Vec<(Pos, Timestamp)> =
                 tx.query(OLDEST, params![topic, lane, floor, RECORDS_A_LOOK as i64]).await?;
             let n_seen = oldest.len();

@@ -106,19 +106,6 @@ pub async fn safe_position(read: &mut Read, topic: &str, lane: Lane) -> Result<O
     Ok(safe)
 }
 
-/// [`safe_position`] of every lane of a topic, with the lane's floor.
-pub async fn safe_positions(
-    read: &mut Read,
-    topic: &str,
-) -> Result<Vec<(Lane, Pos, Option<Pos>)>, StoreError> {
-    let sql = format!(
-        "SELECT l.lane, l.floor_pos, \
-         (SELECT min({SHARED}) FROM divisi_reader r WHERE r.topic = l.topic AND r.lane = l.lane) \
-         FROM divisi_lane l WHERE l.topic = $1 ORDER BY l.lane"
-    );
-    read.query(&sql, params![topic]).await
-}
-
 /// The oldest epoch that some reader of this log may still be in, as far as it said; `None` when nobody is registered.
 ///
 /// Epochs below it may leave the list, but none while it is 0: a reader that entered and died before its first word

@@ -15,7 +15,10 @@ pub(super) const READERS_MAX: usize = 1_024;
 
 /// What readers said of their progress, each of its topics for itself.
 #[derive(Debug, Default)]
-pub(super) struct Told(Mutex<BTreeMap<(Arc<str>, Arc<str>), OfReader>>);
+pub(super) struct Told(Mutex<ByReader>);
+
+/// By reader and topic.
+type ByReader = BTreeMap<(Arc<str>, Arc<str>), OfReader>;
 
 /// What is to be kept of one reader.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,7 +92,7 @@ impl Told {
         self.lock().retain(|(name, _), _| &**name != reader);
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<(Arc<str>, Arc<str>), OfReader>> {
+    fn lock(&self) -> MutexGuard<'_, ByReader> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -252,6 +252,9 @@ fn it_says_what_a_plain_log_says_whatever_happens() {
     assert!(n_covered > 1_000 && n_behind > 1_000, "both ways were taken: {n_covered}, {n_behind}");
 }
 
+/// The lanes of a fetch, its registration, and how often it was woken.
+type Registered = (Vec<(Lane, Pos)>, Waiting, Arc<Woken>);
+
 /// Counts how often it was woken.
 #[derive(Default)]
 struct Woken(AtomicUsize);
@@ -279,7 +282,7 @@ fn a_commit_wakes_exactly_those_who_want_its_lanes() {
         let mut rng = Rng::with_seed(seed);
         let (tail, topic) = tail();
         let mut ends = [0; LANES as usize];
-        let mut fetches: Vec<(Vec<(Lane, Pos)>, Waiting, Arc<Woken>)> = Vec::new();
+        let mut fetches: Vec<Registered> = Vec::new();
         for _ in 0..rng.usize(1..80) {
             let wanted: Vec<_> =
                 (0..LANES).filter(|_| rng.u8(..) < 30).map(|lane| (Lane(lane), Pos(0))).collect();
