@@ -49,7 +49,7 @@ mod health;
 mod problem;
 mod serve;
 
-pub mod host;
+mod host;
 
 pub use gateway::Gateway;
 pub use health::{Health, Report};

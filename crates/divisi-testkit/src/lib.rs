@@ -5,13 +5,18 @@
 //! a broker may do wrong).
 
 pub mod disk;
+pub mod eventually;
 pub mod feed_faults;
 pub mod history;
+pub mod http;
 pub mod memory_carrier;
+pub mod process;
 pub mod seeds;
 
 pub use disk::Disk;
+pub use eventually::eventually;
 pub use feed_faults::{FaultyFeed, Reached};
 pub use history::History;
+pub use http::{Http, Reply};
 pub use memory_carrier::{Faults, MemoryCarrier};
 pub use seeds::{Outcome, Seeds, simulate};

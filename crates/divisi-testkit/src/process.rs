@@ -21,6 +21,7 @@ const END: Duration = Duration::from_secs(20);
 #[derive(Debug, Clone)]
 pub struct Start {
     program: PathBuf,
+    listen: String,
     arguments: Vec<String>,
     variables: Vec<(String, String)>,
 }
@@ -36,8 +37,16 @@ pub struct Process {
 impl Start {
     /// `program` with its data in `data`, on a port that the system chooses.
     pub fn new(program: impl Into<PathBuf>, data: &Path) -> Start {
-        let start = Start { program: program.into(), arguments: Vec::new(), variables: Vec::new() };
-        start.with("run").with("--listen").with("127.0.0.1:0").with("--data").with(data.display().to_string())
+        let listen = "127.0.0.1:0".to_owned();
+        let start = Start { program: program.into(), listen, arguments: Vec::new(), variables: Vec::new() };
+        start.with("run").with("--data").with(data.display().to_string())
+    }
+
+    /// The same at `address`, so that clients find it again.
+    #[must_use]
+    pub fn listening(mut self, address: SocketAddr) -> Start {
+        self.listen = address.to_string();
+        self
     }
 
     /// The same with one more argument.
@@ -75,7 +84,12 @@ impl Start {
     /// When the program cannot be started at all.
     pub fn spawn(&self) -> Process {
         let mut command = Command::new(&self.program);
-        command.args(&self.arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+            .args(&self.arguments)
+            .args(["--listen", &self.listen])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("DIVISI_") {
                 command.env_remove(name);

@@ -47,9 +47,7 @@ impl Blog {
             SetUp::Split => start.with("--split"),
         });
         let (process, address) = start.start();
-        // The same port from now on, so that clients find it again.
-        let start = start.with("--listen").with(address.to_string());
-        Blog { set_up, address, start, process: Some(process) }
+        Blog { set_up, address, start: start.listening(address), process: Some(process) }
     }
 
     /// Kills a process of the blog with SIGKILL: the one there is, or a service's, drawn by `random`. The whole is
