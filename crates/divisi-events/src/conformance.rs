@@ -1,7 +1,9 @@
 //! What feeds and carriers promise, as bodies of tests: the same for every back end.
 
 pub mod carrier;
+pub mod consumer;
 pub mod feed;
 
 pub use carrier::carrier_suite;
+pub use consumer::consumer_suite;
 pub use feed::feed_suite;

@@ -10,6 +10,7 @@ use std::time::Instant;
 use divisi_contract::event::{LANES, lane_of};
 use divisi_store::failpoint;
 use divisi_store::inbox::{Inbox, Watermark};
+use divisi_store::mutation::{self, Mutation};
 use divisi_store::parked::{self, Around, Parking, State, Why};
 use divisi_store::{Class, Epoch, Lane, Pos, Record, StoreError, StoreErrorKind, Timestamp, Tx, TxFailed};
 
@@ -138,7 +139,10 @@ struct Turn<'a> {
 impl Turn<'_> {
     async fn run(&mut self, tx: &mut Tx) -> Result<Done, Left> {
         let Batch { lane, epoch, base, items, .. } = self.batch;
-        let at = self.inbox.lock(tx, *lane).await?;
+        let mut at = self.inbox.lock(tx, *lane).await?;
+        if mutation::made(Mutation::NoCompareAndSet) {
+            at = Watermark { epoch: *epoch, pos: *base };
+        }
         let last = items.last().map_or(*base, |item| item.record.pos);
         if at.epoch != *epoch || at.pos < *base || at.pos >= last {
             return Err(Left::Moved(at));

@@ -1,6 +1,7 @@
 //! Entering a new epoch of a source: one transaction, before any batch.
 
 use divisi_store::inbox::{Inbox, Watermark};
+use divisi_store::mutation::{self, Mutation};
 use divisi_store::{Class, Epochs, Lane, Store, StoreError, Tx, TxFailed, failpoint, parked};
 
 use super::batch::failed_at;
@@ -53,7 +54,13 @@ async fn move_all(
     if marks.iter().any(|(lane, at)| lanes.contains(lane) && at.epoch >= to) {
         return Err(Left::Done);
     }
-    let mine = inbox.epochs(tx).await?;
+    let mut mine = inbox.epochs(tx).await?;
+    if mutation::made(Mutation::ListForgotten) {
+        mine = Epochs {
+            known: marks.iter().map(|(_, at)| at.epoch).max().into_iter().collect(),
+            forks: Vec::new(),
+        };
+    }
     let mut diverged = Vec::new();
     for &(lane, at) in marks.iter().filter(|(lane, _)| lanes.contains(lane)) {
         let entered = epochs::enter(theirs, &mine, lane, at.pos).map_err(Left::Cannot)?;

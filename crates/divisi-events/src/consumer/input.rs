@@ -13,6 +13,7 @@ use divisi_call::BoxFuture;
 use divisi_contract::event::LANES;
 use divisi_contract::{Answer, CallError, Context, Deadline};
 use divisi_store::inbox::{Inbox, Watermark};
+use divisi_store::mutation::{self, Mutation};
 use divisi_store::{Class, Epoch, Lane, Read, Record, StoreError, StoreErrorKind, Tx, TxFailed};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -345,13 +346,21 @@ impl Input {
     /// The source has answered.
     fn answered(&mut self, answer: (Instant, Answer<Fetched, FetchRefused>)) -> Option<Next> {
         self.asked = None;
-        self.lanes.iter_mut().for_each(|lane| lane.asked = false);
         let (since, answer) = answer;
-        let fetched = match answer {
-            Ok(fetched) => fetched,
-            Err(error) => return self.refused(error),
+        let next = match answer {
+            Ok(fetched) => self.take(since, fetched),
+            Err(error) => self.refused(error),
         };
-        let current = fetched.epochs.current();
+        self.lanes.iter_mut().for_each(|lane| lane.asked = false);
+        next
+    }
+
+    /// Takes what an answer has brought.
+    fn take(&mut self, since: Instant, fetched: Fetched) -> Option<Next> {
+        let mut current = fetched.epochs.current();
+        if mutation::made(Mutation::IgnoreEpoch) {
+            current = self.epoch;
+        }
         if current > self.epoch {
             self.source_works();
             return Some(Next::Enter);
@@ -369,6 +378,7 @@ impl Input {
                 Some(Taken::Queued) => n_queued += 1,
                 Some(Taken::Repeat) => repeats += 1,
                 Some(Taken::Gap) => gaps += 1,
+                Some(Taken::Unasked) => {}
                 None => {
                     self.source_failed("it answered with a record of another topic or lane".to_owned());
                     return None;
@@ -401,8 +411,8 @@ impl Input {
     fn arrived(&mut self, record: Arc<Record>) -> Option<Taken> {
         let mine = record.source == self.inbox.source && record.topic == self.inbox.topic;
         let queue = self.lanes.get_mut(usize::from(record.lane.0)).filter(|_| mine)?;
-        if queue.is_stopped() {
-            return Some(Taken::Repeat);
+        if !queue.asked {
+            return Some(Taken::Unasked);
         }
         queue.served = self.n_answers;
         Some(queue.take(record, None))

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use divisi_store::mutation::{self, Mutation};
 use divisi_store::{Epoch, Lane, Pos, Record};
 use tokio::time::Instant;
 
@@ -71,6 +72,8 @@ pub(super) enum Taken {
     Repeat,
     /// Something before it is missing: it is never applied, the source is asked again.
     Gap,
+    /// It is not wanted any more, since what comes before it was let go.
+    Unasked,
 }
 
 impl Queue {
@@ -134,7 +137,7 @@ impl Queue {
         if record.pos <= ahead {
             return Taken::Repeat;
         }
-        if record.pos != ahead.next() {
+        if record.pos != ahead.next() && !mutation::made(Mutation::AcceptGap) {
             return Taken::Gap;
         }
         self.bytes += record.size();
@@ -252,8 +255,10 @@ impl Queue {
         }
     }
 
+    /// A question that is on its way asks for what comes after this: its answer is of no use any more.
     fn let_go(&mut self) {
         self.items.clear();
         self.bytes = 0;
+        self.asked = false;
     }
 }

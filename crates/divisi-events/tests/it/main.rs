@@ -1,3 +1,4 @@
 //! How events travel, over real stores.
 
+mod consumer;
 mod feed;

@@ -1,0 +1,172 @@
+//! A store that fails where a test says so.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use divisi_store::backend::CommitError;
+use divisi_store::outbox::{Page, PageWanted};
+use divisi_store::{
+    Backend, BoxFuture, Class, Clock, Committed, Dialect, Draft, Epoch, Position, Row, Session, Store,
+    StoreError, StoreErrorKind, ValueRef,
+};
+
+/// Where the next transaction of a consumer breaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Cut {
+    /// It does not begin.
+    Begin,
+    /// It is undone at its end, and that is known.
+    Commit,
+    /// It is undone at its end, and that is not known.
+    LostBefore,
+    /// It is committed, and that is not known.
+    LostAfter,
+}
+
+/// A back end that breaks transactions of consumers.
+pub(super) struct Faulty {
+    inner: Arc<dyn Backend>,
+    cuts: Mutex<VecDeque<Cut>>,
+    down: AtomicBool,
+}
+
+struct Breaking {
+    inner: Box<dyn Session>,
+    cut: Option<Cut>,
+}
+
+impl Faulty {
+    /// The same store, which can be made to fail.
+    pub(super) fn of(store: &Store) -> (Store, Arc<Faulty>) {
+        let faulty = Arc::new(Faulty {
+            inner: Arc::clone(store.backend()),
+            cuts: Mutex::default(),
+            down: AtomicBool::new(false),
+        });
+        let backend: Arc<dyn Backend> = Arc::clone(&faulty) as _;
+        (Store::new(backend, store.service().clone(), store.topics().into()), faulty)
+    }
+
+    /// Breaks the next transactions so, one after the other.
+    pub(super) fn cut(&self, cuts: &[Cut]) {
+        self.cuts.lock().unwrap_or_else(PoisonError::into_inner).extend(cuts);
+    }
+
+    /// Whether all cuts have been made.
+    pub(super) fn is_spent(&self) -> bool {
+        self.cuts.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
+    /// Takes the database down, or up again.
+    pub(super) fn set_down(&self, down: bool) {
+        self.down.store(down, Relaxed);
+    }
+}
+
+impl Backend for Faulty {
+    fn dialect(&self) -> Dialect {
+        self.inner.dialect()
+    }
+
+    fn suspends(&self) -> bool {
+        self.inner.suspends()
+    }
+
+    fn clock(&self) -> Clock {
+        self.inner.clock()
+    }
+
+    fn begin(&self, class: Class) -> BoxFuture<'_, Result<Box<dyn Session>, StoreError>> {
+        Box::pin(async move {
+            if self.down.load(Relaxed) {
+                return Err(broken());
+            }
+            let cut = match class {
+                Class::Consumer => self.cuts.lock().unwrap_or_else(PoisonError::into_inner).pop_front(),
+                Class::Call => None,
+            };
+            if cut == Some(Cut::Begin) {
+                return Err(broken());
+            }
+            let inner = self.inner.begin(class).await?;
+            Ok(Box::new(Breaking { inner, cut }) as Box<dyn Session>)
+        })
+    }
+
+    fn snapshot(&self) -> BoxFuture<'_, Result<Box<dyn Session>, StoreError>> {
+        match self.down.load(Relaxed) {
+            true => Box::pin(async { Err(broken()) }),
+            false => self.inner.snapshot(),
+        }
+    }
+
+    fn page(&self, wanted: PageWanted) -> BoxFuture<'_, Result<Page, StoreError>> {
+        self.inner.page(wanted)
+    }
+
+    fn begin_epoch(&self, above: Epoch) -> BoxFuture<'_, Result<Epoch, StoreError>> {
+        self.inner.begin_epoch(above)
+    }
+
+    fn listen(&self, listener: Arc<dyn Committed>) {
+        self.inner.listen(listener);
+    }
+
+    fn close(&self) -> BoxFuture<'_, ()> {
+        self.inner.close()
+    }
+}
+
+impl Session for Breaking {
+    fn execute<'a>(
+        &'a mut self,
+        sql: &'a str,
+        params: &'a [ValueRef<'a>],
+    ) -> BoxFuture<'a, Result<u64, StoreError>> {
+        self.inner.execute(sql, params)
+    }
+
+    fn query<'a>(
+        &'a mut self,
+        sql: &'a str,
+        params: &'a [ValueRef<'a>],
+    ) -> BoxFuture<'a, Result<Vec<Row>, StoreError>> {
+        self.inner.query(sql, params)
+    }
+
+    fn savepoint(&mut self) -> BoxFuture<'_, Result<(), StoreError>> {
+        self.inner.savepoint()
+    }
+
+    fn end_savepoint(&mut self, keep: bool) -> BoxFuture<'_, Result<(), StoreError>> {
+        self.inner.end_savepoint(keep)
+    }
+
+    fn commit(self: Box<Self>, drafts: Vec<Draft>) -> BoxFuture<'static, Result<Vec<Position>, CommitError>> {
+        Box::pin(async move {
+            match self.cut {
+                None | Some(Cut::Begin) => self.inner.commit(drafts).await,
+                Some(Cut::LostAfter) => {
+                    self.inner.commit(drafts).await?;
+                    Err(CommitError::MayHaveHappened(broken()))
+                }
+                Some(cut) => {
+                    self.inner.roll_back().await.map_err(CommitError::DidNotHappen)?;
+                    Err(match cut {
+                        Cut::LostBefore => CommitError::MayHaveHappened(broken()),
+                        _ => CommitError::DidNotHappen(broken()),
+                    })
+                }
+            }
+        })
+    }
+
+    fn roll_back(self: Box<Self>) -> BoxFuture<'static, Result<(), StoreError>> {
+        self.inner.roll_back()
+    }
+}
+
+fn broken() -> StoreError {
+    StoreError::new(StoreErrorKind::Busy, "the database is not reachable")
+}

@@ -1,0 +1,334 @@
+//! What an input gets out of a carrier, lane by lane; nothing of it is trusted.
+//!
+//! Records wait in a hand of their own until their turn comes, so that one that arrives too early is not lost and one
+//! that is of another history is never taken. When something does not come, the lane goes to the log: see
+//! [`lane`](crate::lane).
+
+use std::collections::BTreeMap;
+use std::future::pending;
+use std::sync::Arc;
+use std::time::Duration;
+
+use divisi_call::BoxFuture;
+use divisi_contract::Answer;
+use divisi_store::inbox::{Inbox, Watermark};
+use divisi_store::{Epoch, Epochs, Lane, Pos, Record};
+use tokio::time::Instant;
+
+use super::options::Backoff;
+use super::queue::Queue;
+use super::trouble::Trouble;
+use crate::carrier::{self, Arrivals, Carrier, CarrierError, Hint};
+use crate::epochs::{self, Verdict};
+use crate::fetch::{FetchRefused, Fetched};
+use crate::lane::{Hand, Input, LaneInput, Switch};
+
+/// How often the source is asked where its lanes end, while some lane follows the carrier.
+const HEADS_EVERY: Duration = Duration::from_millis(200);
+/// How soon it is asked when a record shows that it may have begun an epoch.
+const HEADS_SOON: Duration = Duration::from_millis(20);
+/// Records of a lane in hand at the most; what comes then is dropped, and missed, and read from the log.
+const HAND_RECORDS_MAX: usize = 256;
+/// Bytes of a lane in hand at the most, but always one record.
+const HAND_BYTES_MAX: usize = 64 * 1024;
+/// Records of one position, each of another epoch, that are looked at for the one that is ours.
+const SAME_POSITION_MAX: usize = 4;
+
+/// The carrier's side of an input.
+pub(super) struct Carried {
+    carrier: Arc<dyn Carrier>,
+    lanes: Vec<Following>,
+    /// The source's list of epochs, as it was entered.
+    list: Epochs,
+    epoch: Epoch,
+    way: Way,
+    trouble: Trouble,
+    heads: Option<BoxFuture<'static, Answer<Fetched, FetchRefused>>>,
+    heads_at: Instant,
+    /// A newer list, told by a beacon that knows all our lanes.
+    beacon: Option<Epochs>,
+}
+
+/// A subscription.
+enum Way {
+    Closed,
+    Opening(BoxFuture<'static, Result<Box<dyn Arrivals>, CarrierError>>),
+    Open(Box<dyn Arrivals>),
+}
+
+/// One lane.
+struct Following {
+    lane: Lane,
+    input: LaneInput,
+    hand: BTreeMap<(Pos, Epoch), (Arc<Record>, Hint)>,
+    bytes: usize,
+    /// Where to resume.
+    hint: Option<Hint>,
+}
+
+/// What has come.
+pub(super) enum Came {
+    /// Something out of the carrier.
+    Arrival(carrier::Carried),
+    /// The source's heads.
+    Heads(Answer<Fetched, FetchRefused>),
+    /// The subscription is open.
+    Opened,
+    /// The subscription is over.
+    Closed(CarrierError),
+}
+
+impl Carried {
+    pub(super) fn new(carrier: Arc<dyn Carrier>, backoff: Backoff) -> Carried {
+        Carried {
+            carrier,
+            lanes: Vec::new(),
+            list: Epochs::default(),
+            epoch: Epoch(0),
+            way: Way::Closed,
+            trouble: Trouble::new(backoff),
+            heads: None,
+            heads_at: Instant::now(),
+            beacon: None,
+        }
+    }
+
+    /// The watermarks were read, with the list of epochs that was entered and where the carrier was left.
+    pub(super) fn begin(
+        &mut self,
+        marks: &[(Lane, Watermark)],
+        epoch: Epoch,
+        list: Epochs,
+        hints: Vec<(Lane, String)>,
+        now: Instant,
+    ) {
+        if self.lanes.is_empty() {
+            let mine = format!("{}:", self.carrier.name());
+            self.lanes = marks
+                .iter()
+                .map(|&(lane, at)| {
+                    let hint = hints.iter().find(|(of, hint)| *of == lane && hint.starts_with(&mine));
+                    let hint = hint.map(|(_, hint)| Hint(hint.as_str().into()));
+                    let input = LaneInput::new(at.pos, hint.is_some(), now.into_std());
+                    Following { lane, input, hand: BTreeMap::new(), bytes: 0, hint }
+                })
+                .collect();
+        } else if epoch != self.epoch {
+            for (following, (_, at)) in self.lanes.iter_mut().zip(marks) {
+                following.input.entered(at.pos, now.into_std());
+            }
+        }
+        (self.epoch, self.list) = (epoch, list);
+        self.beacon = None;
+        for following in &mut self.lanes {
+            following.forget(|lane, held| epochs::belongs(&self.list, lane, epoch, held));
+        }
+    }
+
+    /// Whether the lane's records are to be fetched from the log.
+    pub(super) fn reads_log(&self, lane: Lane) -> bool {
+        self.lanes.get(usize::from(lane.0)).is_none_or(|following| following.input.reads_log())
+    }
+
+    /// Which feed the lane follows.
+    pub(super) fn input(&self, lane: Lane) -> Input {
+        self.lanes.get(usize::from(lane.0)).map_or(Input::Log, |following| following.input.input())
+    }
+
+    /// Hands on what is next in each lane, and brings the lanes that change their feed.
+    pub(super) fn turn(&mut self, queues: &mut [Queue], events_max: usize, now: Instant) -> Vec<(Lane, Switch)> {
+        let mut switched = Vec::new();
+        for (following, queue) in self.lanes.iter_mut().zip(queues) {
+            if queue.is_stopped() {
+                continue;
+            }
+            following.reached(queue.at(), now);
+            let next = |following: &Following, at| following.next(&self.list, self.epoch, at);
+            if following.input.keeps_records() {
+                while queue.wants(events_max, now) {
+                    let Some((record, hint)) = next(following, queue.ahead()) else { break };
+                    queue.take(record, Some(hint));
+                }
+            }
+            let hand = if queue.ahead() > queue.at() || next(following, queue.ahead()).is_some() {
+                Hand::Applicable
+            } else if following.hand.is_empty() {
+                Hand::Empty
+            } else {
+                Hand::Gap
+            };
+            if let Some(switch) = following.input.look(hand, now.into_std()) {
+                if switch != Switch::Leads {
+                    following.forget(|_, _| false);
+                }
+                switched.push((following.lane, switch));
+            }
+        }
+        switched
+    }
+
+    /// When there is something to do though nothing has come.
+    pub(super) fn next_wake(&self, now: Instant) -> Option<Instant> {
+        let looks = self.lanes.iter().filter_map(|following| following.input.next_look());
+        let look = looks.map(Instant::from_std).filter(|at| *at > now).min();
+        let heads = (self.heads.is_none() && self.needs_heads()).then_some(self.heads_at);
+        let again = matches!(self.way, Way::Closed).then(|| self.trouble.until(now).unwrap_or(now));
+        look.into_iter().chain(heads).chain(again).min()
+    }
+
+    /// Subscribes, if there is no subscription and it is time.
+    pub(super) fn open(&mut self, inbox: &Inbox, now: Instant) {
+        if !matches!(self.way, Way::Closed) || self.trouble.until(now).is_some() {
+            return;
+        }
+        let (carrier, source, topic) =
+            (Arc::clone(&self.carrier), inbox.source.clone(), Arc::clone(&inbox.topic));
+        let from = self.lanes.iter().map(|following| (following.lane, following.hint.clone())).collect();
+        self.way = Way::Opening(Box::pin(async move { carrier.read(&source, &topic, from).await }));
+    }
+
+    /// The lanes whose heads are to be asked for now.
+    pub(super) fn asks_heads(&self, now: Instant) -> Option<Vec<Lane>> {
+        let due = self.heads.is_none() && self.heads_at <= now && self.needs_heads();
+        due.then(|| {
+            let on_carrier = self.lanes.iter().filter(|following| following.input.input() == Input::Carrier);
+            on_carrier.map(|following| following.lane).collect()
+        })
+    }
+
+    /// The question for heads is on its way.
+    pub(super) fn asked_heads(&mut self, answer: BoxFuture<'static, Answer<Fetched, FetchRefused>>) {
+        self.heads = Some(answer);
+    }
+
+    /// Waits for what comes. Dropping the future loses nothing.
+    pub(super) async fn next(&mut self) -> Came {
+        let Carried { heads, way, .. } = self;
+        let heads = async {
+            match heads {
+                Some(answer) => answer.await,
+                None => pending().await,
+            }
+        };
+        let arrival = async {
+            match way {
+                Way::Closed => pending().await,
+                Way::Opening(opening) => match opening.await {
+                    Ok(arrivals) => {
+                        *way = Way::Open(arrivals);
+                        Came::Opened
+                    }
+                    Err(error) => Came::Closed(error),
+                },
+                Way::Open(arrivals) => match arrivals.next().await {
+                    Some(Ok(carried)) => Came::Arrival(carried),
+                    Some(Err(error)) => Came::Closed(error),
+                    None => Came::Closed(CarrierError::Unavailable("the subscription is over".to_owned())),
+                },
+            }
+        };
+        tokio::select! {
+            biased;
+            answer = heads => {
+                self.heads = None;
+                self.heads_at = Instant::now() + HEADS_EVERY;
+                Came::Heads(answer)
+            }
+            came = arrival => came,
+        }
+    }
+
+    /// A record has come out of the carrier; it is of our topic and source.
+    pub(super) fn arrived(&mut self, record: Arc<Record>, hint: Hint, now: Instant) {
+        let Some(following) = self.lanes.get_mut(usize::from(record.lane.0)) else { return };
+        if epochs::belongs(&self.list, record.lane, self.epoch, (record.epoch, record.pos)) {
+            following.input.brought(record.pos);
+            if record.pos <= following.input.at() {
+                following.hint = Some(hint);
+                return;
+            }
+        } else {
+            self.heads_at = self.heads_at.min(now + HEADS_SOON);
+        }
+        following.keep(record, hint);
+    }
+
+    /// The source has said where its lanes end, in the epoch that was entered.
+    pub(super) fn learnt(&mut self, heads: &[(Lane, Pos)], now: Instant) {
+        for (lane, head) in heads {
+            if let Some(following) = self.lanes.get_mut(usize::from(lane.0)) {
+                following.input.learnt(*head, now.into_std());
+            }
+        }
+    }
+
+    /// A beacon knows of a newer epoch; whether it knows enough to enter it.
+    pub(super) fn heard(&mut self, list: Epochs, heads: &[(Lane, Pos)]) -> bool {
+        let knows_all =
+            self.lanes.iter().all(|following| heads.iter().any(|(lane, _)| *lane == following.lane));
+        if knows_all {
+            self.beacon = Some(list);
+        }
+        knows_all
+    }
+
+    /// The newer list that a beacon told, for a reader that does not reach its source.
+    pub(super) fn take_beacon(&mut self) -> Option<Epochs> {
+        self.beacon.take()
+    }
+
+    /// The subscription works: whether it did not before.
+    pub(super) fn works(&mut self, now: Instant) -> bool {
+        self.trouble.over(now).is_some()
+    }
+
+    /// The subscription is over; whether for the first time.
+    pub(super) fn failed(&mut self, now: Instant) -> bool {
+        self.way = Way::Closed;
+        self.trouble.again(now)
+    }
+
+    fn needs_heads(&self) -> bool {
+        self.lanes.iter().any(|following| following.input.input() == Input::Carrier)
+    }
+}
+
+impl Following {
+    /// The next record, if it is in hand.
+    fn next(&self, list: &Epochs, epoch: Epoch, at: Pos) -> Option<(Arc<Record>, Hint)> {
+        let from = (at.next(), Epoch(i64::MIN));
+        let ours = |((pos, of), _): &(&(Pos, Epoch), _)| {
+            epochs::judge(list, self.lane, (epoch, at), (*of, *pos)) == Verdict::Apply
+        };
+        let (_, (record, hint)) = self.hand.range(from..).take(SAME_POSITION_MAX).find(ours)?;
+        Some((Arc::clone(record), hint.clone()))
+    }
+
+    fn keep(&mut self, record: Arc<Record>, hint: Hint) {
+        let full = self.hand.len() >= HAND_RECORDS_MAX || self.bytes >= HAND_BYTES_MAX;
+        if !self.input.keeps_records() || full {
+            return;
+        }
+        let size = record.size();
+        if self.hand.insert((record.pos, record.epoch), (record, hint)).is_none() {
+            self.bytes += size;
+        }
+    }
+
+    /// The watermark is `at`: what is at or below it leaves.
+    fn reached(&mut self, at: Pos, now: Instant) {
+        self.input.advanced(at, now.into_std());
+        while let Some(first) = self.hand.first_entry().filter(|first| first.key().0 <= at) {
+            let (record, hint) = first.remove();
+            self.bytes -= record.size();
+            self.hint = Some(hint);
+        }
+    }
+
+    /// Keeps in hand what is to stay.
+    fn forget(&mut self, stays: impl Fn(Lane, (Epoch, Pos)) -> bool) {
+        let lane = self.lane;
+        self.hand.retain(|(pos, epoch), _| stays(lane, (*epoch, *pos)));
+        self.bytes = self.hand.values().map(|(record, _)| record.size()).sum();
+    }
+}

@@ -1,0 +1,4 @@
+//! The consumer over SQLite.
+
+#[cfg(feature = "conformance")]
+mod suite;
