@@ -71,10 +71,12 @@ pub(super) async fn serve(
     draining: watch::Receiver<bool>,
 ) {
     let greeting = greet::greet(stream, &offers, &limits);
-    let greeted = match tokio::time::timeout(limits.handshake_within, greeting).await {
-        Ok(greeted) => greeted,
-        Err(_) => Err(HandshakeError::TimeOut),
+    let greeted = tokio::select! {
+        greeted = tokio::time::timeout(limits.handshake_within, greeting) => greeted,
+        // Who has not greeted has asked for nothing; a shutdown does not wait for it.
+        () = wait_for(draining.clone()) => return,
     };
+    let greeted = greeted.unwrap_or(Err(HandshakeError::TimeOut));
     let (read, write, decoder, hello) = match greeted {
         Ok(greeted) => greeted,
         // A look whether the port is open, or a client that gave up: nothing to worry about.

@@ -151,6 +151,17 @@ async fn a_drain_has_an_end() {
 }
 
 #[tokio::test]
+async fn a_drain_does_not_wait_for_who_has_not_greeted() {
+    let limits = Limits { handshake_within: PATIENCE * 3, drain_within: PATIENCE * 3, ..Limits::default() };
+    let mut server = Running::start(limits).await;
+    let mut raw = Raw::connect(&server.addr).await;
+    raw.write(b"divi").await;
+    assert!(ask(&server.client(), &ECHO, &cx(), b"").await.is_ok(), "by now it was accepted");
+    server.shut_down();
+    assert_eq!(server.ended().await, Drained { cut: 0 });
+}
+
+#[tokio::test]
 async fn idle_clients_leave_a_draining_server_at_once() {
     let mut server = Running::start(Limits::default()).await;
     let client = server.client();
