@@ -54,7 +54,8 @@ pub struct Fetched {
     pub records: Vec<Arc<Record>>,
     /// The end of each wanted lane.
     pub heads: Vec<(Lane, Pos)>,
-    /// The source's list of epochs, for the wanted lanes.
+    /// The source's list of epochs, for the wanted lanes. The one of today alone, when the reader is in it in every
+    /// lane and there was room for records.
     pub epochs: Epochs,
 }
 

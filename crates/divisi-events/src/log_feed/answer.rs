@@ -5,7 +5,7 @@ use std::sync::Arc;
 use divisi_contract::event::LANES;
 use divisi_contract::{Answer, CallError, CauseKind, Context, refuse};
 use divisi_store::outbox::{Page, PageWanted};
-use divisi_store::{Committed, Dialect, Epoch, Lane, Pos};
+use divisi_store::{Committed, Dialect, Epoch, Epochs, Lane, Pos};
 use tokio::time::{Instant, timeout_at};
 
 use super::wanted::{Standing, Wanted};
@@ -149,7 +149,9 @@ fn found(page: Page, want: &Wanted) -> Answer<Found, FetchRefused> {
     if let Some((&(lane, floor), _)) = below {
         return refuse(FetchRefused::RetentionExceeded { lane, floor });
     }
-    let fetched = fetched(page);
+    // It is in the epoch of today: the list would say nothing new, and may be long where a reader is long gone.
+    let epochs = Epochs { known: vec![page.epochs.current()], forks: Vec::new() };
+    let fetched = Fetched { epochs, ..fetched(page) };
     Ok(if fetched.records.is_empty() { Found::Nothing(fetched) } else { Found::News(fetched) })
 }
 

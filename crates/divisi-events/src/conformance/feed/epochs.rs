@@ -33,6 +33,10 @@ pub(super) async fn a_reader_of_an_older_epoch_is_told_at_once(make: &Make<'_>) 
         }
     }
     assert!(began.elapsed() < PATIENCE.min(std::time::Duration::from_millis(LONG_MS.into())));
+    // Who has entered is told the list when it asks for ends, and only the newest with records.
+    let ends = bench.ask(&[(1, 3)], 0, 0).await;
+    assert!(ends.epochs.known.contains(&first) && ends.epochs.forks.iter().any(|fork| fork.fork == Pos(2)));
+    assert_eq!(bench.ask(&[(1, 2)], 512, 0).await.epochs.known, [second]);
     // Having entered, it reads what is left of the older epoch, and the new one.
     let fetched = bench.ask(&[(1, 0)], 512, 0).await;
     assert_eq!(places(&fetched), [(1, 1), (1, 2), (1, 3)]);
