@@ -20,6 +20,7 @@ pub mod status;
 mod attempt;
 mod batch;
 mod breaker;
+mod carried;
 mod entering;
 mod input;
 mod queue;
@@ -40,6 +41,7 @@ pub use operator::{Parked, ParkedError};
 pub use options::ConsumerOptions;
 pub use status::{ConsumerStatus, Diverged, InputStatus, LaneState, LaneStatus, Observer};
 
+use crate::carrier::Carrier;
 use crate::fetch::Feed;
 use crate::handler::Handlers;
 use input::Input;
@@ -51,9 +53,18 @@ pub struct Consumer {
     store: Store,
     handlers: Handlers,
     options: ConsumerOptions,
-    inputs: Vec<(usize, ServiceName, &'static str, Arc<dyn Feed>)>,
+    inputs: Vec<Wanted>,
     board: Arc<Board>,
     redrive: Arc<Notify>,
+}
+
+/// A topic of a source, and the ways to it.
+struct Wanted {
+    place: usize,
+    source: ServiceName,
+    topic: &'static str,
+    feed: Arc<dyn Feed>,
+    carrier: Option<Arc<dyn Carrier>>,
 }
 
 /// How a consumer stood when it had stopped.
@@ -104,7 +115,17 @@ impl Consumer {
     ) -> Consumer {
         let source = source.into();
         let place = self.board.add(source.clone(), topic);
-        self.inputs.push((place, source, topic, feed));
+        self.inputs.push(Wanted { place, source, topic, feed, carrier: None });
+        self
+    }
+
+    /// Reads the topic that was named last through `carrier`: from there while it brings everything, from the log where
+    /// and while it does not. What the carrier does wrong costs time and nothing else.
+    #[must_use]
+    pub fn via(mut self, carrier: Arc<dyn Carrier>) -> Consumer {
+        if let Some(last) = self.inputs.last_mut() {
+            last.carrier = Some(carrier);
+        }
         self
     }
 
@@ -164,9 +185,9 @@ impl Consumer {
             redrive: self.redrive,
         });
         let mut tasks = JoinSet::new();
-        for (place, source, topic, feed) in self.inputs {
+        for Wanted { place, source, topic, feed, carrier } in self.inputs {
             let inbox = Inbox { consumer: Arc::clone(&shared.name), source, topic: Arc::from(topic) };
-            tasks.spawn(Input::new(Arc::clone(&shared), inbox, feed, place, stop.clone()).run());
+            tasks.spawn(Input::new(Arc::clone(&shared), inbox, feed, carrier, place, stop.clone()).run());
         }
         tasks.spawn(redrive::run(shared, stop.clone()));
         tasks

@@ -113,6 +113,11 @@ impl LaneInput {
         LaneInput { on, at, counted: Pos(0), past: VecDeque::from([(now, at)]), heads: None, hold: HOLD_MIN }
     }
 
+    /// The watermark, as it was last told.
+    pub fn at(&self) -> Pos {
+        self.at
+    }
+
     /// Which feed it follows.
     pub fn input(&self) -> Input {
         match self.on {

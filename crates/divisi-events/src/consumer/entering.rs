@@ -2,7 +2,7 @@
 
 use divisi_store::inbox::{Inbox, Watermark};
 use divisi_store::mutation::{self, Mutation};
-use divisi_store::{Class, Epochs, Lane, Store, StoreError, Tx, TxFailed, failpoint, parked};
+use divisi_store::{Class, Epochs, Lane, Read, Store, StoreError, Tx, TxFailed, failpoint, parked};
 
 use super::batch::failed_at;
 use super::status::Diverged;
@@ -54,13 +54,7 @@ async fn move_all(
     if marks.iter().any(|(lane, at)| lanes.contains(lane) && at.epoch >= to) {
         return Err(Left::Done);
     }
-    let mut mine = inbox.epochs(tx).await?;
-    if mutation::made(Mutation::ListForgotten) {
-        mine = Epochs {
-            known: marks.iter().map(|(_, at)| at.epoch).max().into_iter().collect(),
-            forks: Vec::new(),
-        };
-    }
+    let mine = list(tx, inbox, &marks).await?;
     let mut diverged = Vec::new();
     for &(lane, at) in marks.iter().filter(|(lane, _)| lanes.contains(lane)) {
         let entered = epochs::enter(theirs, &mine, lane, at.pos).map_err(Left::Cannot)?;
@@ -75,6 +69,19 @@ async fn move_all(
         return Err(Left::Store(failed_at("epoch.entering")));
     }
     Ok(diverged)
+}
+
+/// The source's list, as it was when the last epoch was entered.
+pub(super) async fn list(
+    read: &mut Read,
+    inbox: &Inbox,
+    marks: &[(Lane, Watermark)],
+) -> Result<Epochs, StoreError> {
+    if mutation::made(Mutation::ListForgotten) {
+        let known = marks.iter().map(|(_, at)| at.epoch).max().into_iter().collect();
+        return Ok(Epochs { known, forks: Vec::new() });
+    }
+    inbox.epochs(read).await
 }
 
 impl From<StoreError> for Left {

@@ -14,7 +14,7 @@ use divisi_contract::event::LANES;
 use divisi_contract::{Answer, CallError, Context, Deadline};
 use divisi_store::inbox::{Inbox, Watermark};
 use divisi_store::mutation::{self, Mutation};
-use divisi_store::{Class, Epoch, Lane, Read, Record, StoreError, StoreErrorKind, Tx, TxFailed};
+use divisi_store::{Class, Epoch, Epochs, Lane, Pos, Read, Record, StoreError, StoreErrorKind, Tx, TxFailed};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Duration, Instant, sleep_until};
@@ -23,11 +23,14 @@ use tracing::{debug, error, info, warn};
 use super::Shared;
 use super::batch::{self, Ended, Halt};
 use super::breaker::Breaker;
+use super::carried::{Came, Carried};
 use super::entering::{self, Entering};
 use super::queue::{Queue, Taken};
 use super::status::{InputStatus, LaneState, LaneStatus};
 use super::trouble::Trouble;
+use crate::carrier::{self, Carrier};
 use crate::fetch::{BYTES_MAX, Feed, Fetch, FetchRefused, Fetched, LaneWanted, RECORDS_MAX};
+use crate::lane::Switch;
 
 /// A question that has been out for so long waits at the source: it is taken back when another lane wants something.
 /// A younger one is about to be answered.
@@ -42,6 +45,8 @@ pub(super) struct Input {
     shared: Arc<Shared>,
     inbox: Arc<Inbox>,
     feed: Arc<dyn Feed>,
+    /// What comes out of a carrier, if there is one.
+    carried: Option<Carried>,
     breaker: Arc<Breaker>,
     /// Where it reports on the board.
     place: usize,
@@ -83,6 +88,7 @@ impl Input {
         shared: Arc<Shared>,
         inbox: Inbox,
         feed: Arc<dyn Feed>,
+        carrier: Option<Arc<dyn Carrier>>,
         place: usize,
         stop: watch::Receiver<bool>,
     ) -> Input {
@@ -91,6 +97,7 @@ impl Input {
             breaker: Arc::new(Breaker::new(shared.options.pause)),
             inbox: Arc::new(inbox),
             feed,
+            carried: carrier.map(|carrier| Carried::new(carrier, backoff)),
             place,
             stop,
             epoch: Epoch(0),
@@ -131,11 +138,23 @@ impl Input {
                 return self.rest(until, Next::Begin).await;
             }
         };
+        if self.carried.is_some()
+            && let Err(error) = self.begin_carried(&marks).await
+        {
+            self.store_failed("where the carrier was left cannot be read", &error);
+            let until = self.store.until(Instant::now());
+            return self.rest(until, Next::Begin).await;
+        }
         self.store_works();
         self.epoch = marks.iter().map(|(_, at)| at.epoch).max().unwrap_or_default();
         self.lanes = marks.iter().map(|(lane, at)| Queue::new(*lane, at.pos)).collect();
         let status =
-            marks.iter().map(|(_, at)| LaneStatus { pos: at.pos, head: None, state: LaneState::Following });
+            marks.iter().map(|(lane, at)| LaneStatus {
+                pos: at.pos,
+                head: None,
+                state: LaneState::Following,
+                input: self.carried.as_ref().map_or(crate::lane::Input::Log, |carried| carried.input(*lane)),
+            });
         let (lanes, epoch) = (status.collect(), self.epoch);
         self.tell(|status| (status.lanes, status.epoch) = (lanes, epoch));
         for (n, (_, at)) in marks.iter().enumerate() {
@@ -144,6 +163,23 @@ impl Input {
             }
         }
         Next::Follow
+    }
+
+    /// Reads the list of epochs that was entered, and where the carrier was left.
+    async fn begin_carried(&mut self, marks: &[(Lane, Watermark)]) -> Result<(), StoreError> {
+        let inbox = &self.inbox;
+        let (list, hints) = self
+            .shared
+            .store
+            .read(async |read: &mut Read| {
+                Ok::<_, StoreError>((entering::list(read, inbox, marks).await?, inbox.hints(read).await?))
+            })
+            .await?;
+        let epoch = marks.iter().map(|(_, at)| at.epoch).max().unwrap_or_default();
+        if let Some(carried) = &mut self.carried {
+            carried.begin(marks, epoch, list, hints, Instant::now());
+        }
+        Ok(())
     }
 
     async fn watermarks(&mut self) -> Result<Vec<(Lane, Watermark)>, StoreError> {
@@ -171,21 +207,30 @@ impl Input {
             () = stopped(&mut self.stop) => return Next::Stop,
             answer = answer => answer,
         };
-        let fetched = match answer {
-            Ok(fetched) => fetched,
-            Err(error) => return self.refused(error).unwrap_or(Next::Enter),
+        let beacon = self.carried.as_mut().and_then(Carried::take_beacon);
+        let list = match (answer, beacon) {
+            (Ok(fetched), _) => fetched.epochs,
+            // The source is not reached, but it has said on the carrier what is to be known.
+            (Err(CallError::NotRun(_) | CallError::MayHaveRun(_)), Some(list)) => list,
+            (Err(error), _) => {
+                if let Some(next) = self.refused(error) {
+                    return next;
+                }
+                let until = self.source.until(Instant::now());
+                return self.rest(until, Next::Enter).await;
+            }
         };
-        if fetched.epochs.current() <= self.epoch {
+        if list.current() <= self.epoch {
             return Next::Follow;
         }
-        match entering::enter(&self.shared.store, &self.inbox, &fetched.epochs, &lanes).await {
+        match entering::enter(&self.shared.store, &self.inbox, &list, &lanes).await {
             Entering::Entered(diverged) => {
                 self.store_works();
                 info!(
                     consumer.name = %self.shared.name,
                     event.source = %self.inbox.source,
                     event.topic = %self.inbox.topic,
-                    event.epoch = fetched.epochs.current().0,
+                    event.epoch = list.current().0,
                     "`{}` has entered a new epoch of `{}`",
                     self.shared.name,
                     self.inbox.source
@@ -227,6 +272,7 @@ impl Input {
         loop {
             let resumed = shared.board.resumed.notified();
             self.resume();
+            self.turn();
             self.start();
             self.ask();
             let wake = self.next_wake();
@@ -235,6 +281,7 @@ impl Input {
                 () = stopped(&mut self.stop) => Some(Next::Stop),
                 answer = answered(&mut self.asked) => self.answered(answer),
                 Some(ended) = self.working.join_next() => self.joined(ended),
+                came = came(&mut self.carried) => self.came(came),
                 () = resumed => None,
                 () = sleep_to(wake) => None,
             };
@@ -291,7 +338,10 @@ impl Input {
         if self.source.until(now).is_some() || !self.has_room() {
             return;
         }
-        let wants = |lane: &Queue| lane.wants(events_max, now);
+        let carried = self.carried.as_ref();
+        let wants = |lane: &Queue| {
+            lane.wants(events_max, now) && carried.is_none_or(|carried| carried.reads_log(lane.lane))
+        };
         match &self.asked {
             Some(asked) if now.duration_since(asked.since) < ASK_AGAIN_AFTER => return,
             Some(_) if !self.lanes.iter().any(|lane| wants(lane) && !lane.asked) => return,
@@ -308,6 +358,95 @@ impl Input {
         }
         let answer = self.question(&lanes, RECORDS_MAX, self.shared.options.wait);
         self.asked = Some(Asked { since: now, answer });
+    }
+
+    /// Takes what is next out of the carrier, and looks which lanes change their feed.
+    fn turn(&mut self) {
+        let now = Instant::now();
+        let Some(carried) = &mut self.carried else { return };
+        carried.open(&self.inbox, now);
+        let switched = carried.turn(&mut self.lanes, self.shared.options.batch_events_max, now);
+        if let Some(lanes) = carried.asks_heads(now) {
+            let heads = self.question(&lanes, 0, Duration::ZERO);
+            if let Some(carried) = &mut self.carried {
+                carried.asked_heads(heads);
+            }
+        }
+        for (lane, switch) in switched {
+            self.switched(lane, switch);
+        }
+    }
+
+    fn switched(&self, lane: Lane, switch: Switch) {
+        let why = match switch {
+            Switch::Gap => "to the log: what comes next did not arrive",
+            Switch::Behind => "to the log: the source has had more for a while",
+            Switch::Leads => "to the carrier: it leads",
+        };
+        info!(
+            consumer.name = %self.shared.name,
+            event.source = %self.inbox.source,
+            event.topic = %self.inbox.topic,
+            event.lane = lane.0,
+            "lane {lane} of `{}` goes {why}",
+            self.inbox.topic
+        );
+        let input = self.carried.as_ref().map_or(crate::lane::Input::Log, |carried| carried.input(lane));
+        self.tell(|status| {
+            status.falls += u64::from(switch != Switch::Leads);
+            if let Some(lane) = status.lanes.get_mut(usize::from(lane.0)) {
+                lane.input = input;
+            }
+        });
+    }
+
+    /// Something has come out of the carrier, or the source has said where its lanes end.
+    fn came(&mut self, came: Came) -> Option<Next> {
+        let now = Instant::now();
+        match came {
+            Came::Arrival(carrier::Carried::Record(record, hint)) => {
+                let mine = record.source == self.inbox.source && record.topic == self.inbox.topic;
+                if let Some(carried) = self.carried.as_mut().filter(|_| mine) {
+                    carried.arrived(record, hint, now);
+                }
+                None
+            }
+            Came::Arrival(carrier::Carried::Beacon { epochs, heads }) => self.heads(epochs, &heads, true),
+            Came::Heads(Ok(fetched)) => self.heads(fetched.epochs, &fetched.heads, false),
+            Came::Heads(Err(error)) => {
+                debug!(event.topic = %self.inbox.topic, "where the lanes end is not known: {error}");
+                None
+            }
+            Came::Opened => {
+                if self.carried.as_mut().is_some_and(|carried| carried.works(now)) {
+                    info!(event.topic = %self.inbox.topic, "the carrier brings `{}` again", self.inbox.topic);
+                }
+                None
+            }
+            Came::Closed(error) => {
+                if self.carried.as_mut().is_some_and(|carried| carried.failed(now)) {
+                    warn!(
+                        event.topic = %self.inbox.topic,
+                        "the carrier brings nothing of `{}`, which is read from the log where it must: {error}",
+                        self.inbox.topic
+                    );
+                }
+                None
+            }
+        }
+    }
+
+    /// The source's lanes end here, in this epoch: it said so itself, or in a beacon.
+    fn heads(&mut self, epochs: Epochs, heads: &[(Lane, Pos)], beacon: bool) -> Option<Next> {
+        let carried = self.carried.as_mut()?;
+        let current = epochs.current();
+        if current > self.epoch && !mutation::made(Mutation::IgnoreEpoch) {
+            return (!beacon || carried.heard(epochs, heads)).then_some(Next::Enter);
+        }
+        if current == self.epoch || mutation::made(Mutation::IgnoreEpoch) {
+            carried.learnt(heads, Instant::now());
+        }
+        None
     }
 
     /// Whether what waits to be applied leaves room for another answer.
@@ -702,10 +841,14 @@ impl Input {
         let now = Instant::now();
         let lanes = self.lanes.iter().filter_map(|lane| lane.next_wake(now)).min();
         let events_max = self.shared.options.batch_events_max;
+        let carried = self.carried.as_ref();
         let again = self.asked.as_ref().map(|asked| asked.since + ASK_AGAIN_AFTER).filter(|_| {
-            self.has_room() && self.lanes.iter().any(|lane| lane.wants(events_max, now) && !lane.asked)
+            let from_log = |lane: &Queue| carried.is_none_or(|carried| carried.reads_log(lane.lane));
+            self.has_room()
+                && self.lanes.iter().any(|lane| lane.wants(events_max, now) && !lane.asked && from_log(lane))
         });
-        lanes.into_iter().chain(again).chain(self.source.until(now)).min()
+        let carried = carried.and_then(|carried| carried.next_wake(now));
+        lanes.into_iter().chain(carried).chain(again).chain(self.source.until(now)).min()
     }
 
     fn tell_lane(&self, n: usize, state: LaneState) {
@@ -724,6 +867,13 @@ impl Input {
 async fn answered(asked: &mut Option<Asked>) -> (Instant, Answer<Fetched, FetchRefused>) {
     match asked {
         Some(asked) => (asked.since, (&mut asked.answer).await),
+        None => pending().await,
+    }
+}
+
+async fn came(carried: &mut Option<Carried>) -> Came {
+    match carried {
+        Some(carried) => carried.next().await,
         None => pending().await,
     }
 }

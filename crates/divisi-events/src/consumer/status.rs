@@ -7,6 +7,8 @@ use divisi_contract::ServiceName;
 use divisi_store::{Epoch, Lane, Pos, Position};
 use tokio::sync::{Notify, watch};
 
+use crate::lane::Input;
+
 /// How far a consumer is, at one moment.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ConsumerStatus {
@@ -39,6 +41,8 @@ pub struct InputStatus {
     pub gaps: u64,
     /// Events that were handled, since the start.
     pub handled: u64,
+    /// How often a lane went from the carrier to the log, since the start.
+    pub falls: u64,
 }
 
 /// How far a consumer is in one lane.
@@ -50,6 +54,8 @@ pub struct LaneStatus {
     pub head: Option<Pos>,
     /// Whether it goes on.
     pub state: LaneState,
+    /// Which feed it follows; the log, where there is no carrier.
+    pub input: Input,
 }
 
 /// Whether a lane goes on.
@@ -215,6 +221,7 @@ impl Board {
             repeats: 0,
             gaps: 0,
             handled: 0,
+            falls: 0,
         });
         status.inputs.len() - 1
     }
