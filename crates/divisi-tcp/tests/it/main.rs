@@ -7,5 +7,6 @@ mod bounds;
 mod calls;
 mod conformance;
 mod endings;
+mod feeds;
 mod greetings;
 mod wire;
