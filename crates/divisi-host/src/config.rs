@@ -58,7 +58,7 @@ pub struct Config {
 pub struct Log {
     /// For whom.
     pub format: Format,
-    /// A level, or directives; see [`crate::telemetry::filter`].
+    /// A level, or directives; see [`crate::telemetry::filter()`].
     pub filter: String,
 }
 

@@ -49,7 +49,7 @@ pub enum TelemetryError {
 
 /// Sets up logs for the whole process, on standard error, and reports panics through them. Once, at its start.
 ///
-/// `app` is the name of the app: its crates begin with it. See [`filter`] for `directives`.
+/// `app` is the name of the app: its crates begin with it. See [`filter()`] for `directives`.
 pub fn init(app: &str, format: Format, directives: &str) -> Result<(), TelemetryError> {
     let registry = Registry::default().with(self::filter(app, directives)?);
     match format {

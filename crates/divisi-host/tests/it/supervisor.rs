@@ -149,7 +149,8 @@ fn a_process_ends_when_its_line_to_the_supervisor_closes() {
     assert!(said.starts_with("ready 127.0.0.1:"), "{said}");
     assert!(child.try_wait().unwrap().is_none(), "it runs while the line is open");
     drop(line);
-    assert_eq!(child.wait().unwrap().code(), Some(EXIT_ORPHANED));
+    let status = program::eventually("it ends", || child.try_wait().unwrap(), Option::is_some);
+    assert_eq!(status.unwrap().code(), Some(EXIT_ORPHANED));
 }
 
 /// A shell stands in for the supervisor, so that the line stays open when it dies: what remains is the kernel.
@@ -180,7 +181,8 @@ fn the_kernel_ends_a_process_whose_supervisor_was_killed() {
 
 #[test]
 fn a_process_whose_supervisor_is_gone_already_does_not_start() {
-    let (child, _line) = child_of(1);
+    let (mut child, _line) = child_of(1);
+    program::eventually("it ends", || child.try_wait().unwrap(), Option::is_some);
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(1));
     assert_eq!(String::from_utf8_lossy(&output.stderr), "error: the supervisor, process 1, is gone\n");

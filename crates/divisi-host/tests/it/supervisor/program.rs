@@ -12,7 +12,7 @@ use rustix::process::{Pid, Signal, kill_process};
 /// How long anything may take before the test gives up. Far above what is needed, for slow machines.
 const WITHIN: Duration = Duration::from_secs(20);
 
-/// The example, built beside this test.
+/// The example, built beside this test: by `cargo test`, but not by `cargo test --test it`.
 pub(super) fn executable() -> PathBuf {
     let test = std::env::current_exe().expect("the test has a path");
     let path = test.ancestors().nth(2).expect("it is in a target directory").join("examples/supervised");
