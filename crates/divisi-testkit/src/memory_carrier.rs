@@ -123,6 +123,11 @@ impl MemoryCarrier {
         });
     }
 
+    /// The hint that reads a lane from its start.
+    pub fn start(&self) -> Hint {
+        Hint(format!("memory:{}:-1", self.state().stream).into())
+    }
+
     /// What it has done so far.
     pub fn counted(&self) -> Counted {
         self.state().counted
@@ -163,7 +168,7 @@ impl State {
     fn offset_behind(&self, hint: &Hint) -> Option<usize> {
         let offset =
             hint.0.strip_prefix("memory:")?.strip_prefix(&self.stream.to_string())?.strip_prefix(':')?;
-        offset.parse::<usize>().ok()?.checked_add(1)
+        usize::try_from(offset.parse::<i64>().ok()?.checked_add(1)?).ok()
     }
 
     fn publish(&mut self, name: &LaneName, record: &Arc<Record>) -> Result<Hint, PublishError> {

@@ -4,7 +4,7 @@
 //! time). In both, production and trouble come first; then everything heals, and every promise must hold.
 
 mod counted;
-//mod failover;
+mod failover;
 mod protocol;
 mod reader;
 mod relays;

@@ -3,6 +3,7 @@
 //! Positions are never used again here: nothing is ever lost, and every event takes effect once, in order per key.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use divisi_events::Carrier;
@@ -22,6 +23,10 @@ const EVENTS: i64 = 40;
 /// How long healing may take, in simulated time.
 const HEALED_WITHIN: Duration = Duration::from_secs(15 * 60);
 
+/// How many events the carriers of all seeds have brought, and how often a lane went to the log.
+static BY_CARRIER: AtomicU64 = AtomicU64::new(0);
+static FALLS: AtomicU64 = AtomicU64::new(0);
+
 const CARRIER: Seeds = Seeds {
     test: "model::protocol::every_event_takes_effect_once_through_a_bad_carrier",
     count: 2_000,
@@ -33,6 +38,8 @@ const LOG: Seeds =
 #[test]
 fn every_event_takes_effect_once_through_a_bad_carrier() {
     CARRIER.hold(|seed| play(seed, true));
+    let (by_carrier, falls) = (BY_CARRIER.load(Ordering::Relaxed), FALLS.load(Ordering::Relaxed));
+    println!("{by_carrier} events by carriers, {falls} falls to the log");
 }
 
 #[test]
@@ -94,6 +101,7 @@ struct World {
     relays: Relays,
     consumers: Vec<Working>,
     n_consumers: usize,
+    falls: u64,
     produced: i64,
     versions: [i64; 4],
 }
@@ -106,6 +114,9 @@ impl World {
         let reader = Reader::open(&mut disk).await;
         let reached = watch::Sender::new(Reached { today: Some(life.feed()), old: Vec::new(), calm: false });
         let carrier = carrier.then(|| MemoryCarrier::new(Faults::BAD_DAY, random.u64(..)));
+        if let Some(carrier) = &carrier {
+            reader.begin_on_carrier(&carrier.start()).await;
+        }
         World {
             random,
             history,
@@ -117,6 +128,7 @@ impl World {
             relays: Relays::default(),
             consumers: Vec::new(),
             n_consumers: 0,
+            falls: 0,
             produced: 0,
             versions: [0; 4],
         }
@@ -130,7 +142,8 @@ impl World {
         self.consume();
         self.relay();
         while troubled_until.is_none_or(|until| Instant::now() < until) {
-            sleep(Duration::from_millis(self.random.u64(0..250))).await;
+            let most = if self.random.u8(0..10) == 0 { 4_000 } else { 250 };
+            sleep(Duration::from_millis(self.random.u64(0..most))).await;
             if dies && began.elapsed() >= dies_after {
                 self.carrier.iter().for_each(MemoryCarrier::die);
             }
@@ -141,6 +154,11 @@ impl World {
             }
         }
         self.heal().await?;
+        let falls = self.falls + self.consumers.iter().map(Working::falls).sum::<u64>();
+        let by_carrier = self.reader.by_carrier().await;
+        self.history.note("consumers", format!("{by_carrier} events by the carrier, {falls} falls to the log"));
+        BY_CARRIER.fetch_add(by_carrier, Ordering::Relaxed);
+        FALLS.fetch_add(falls, Ordering::Relaxed);
         self.look().await
     }
 
@@ -161,6 +179,7 @@ impl World {
                 if !self.consumers.is_empty() {
                     let gone = self.consumers.remove(self.random.usize(0..self.consumers.len()));
                     self.history.note(format!("consumer {}", gone.number), "crashes");
+                    self.falls += gone.falls();
                 }
                 if self.consumers.is_empty() {
                     self.consume();
@@ -241,7 +260,7 @@ impl World {
         let carrier = self.carrier.clone().map(|carrier| Arc::new(carrier) as Arc<dyn Carrier>);
         self.consumers.push(self.reader.consume(self.n_consumers, feed, carrier));
         if self.consumers.len() > 3 {
-            self.consumers.remove(0);
+            self.falls += self.consumers.remove(0).falls();
         }
     }
 

@@ -7,9 +7,10 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use divisi_events::consumer::{Consumer, ConsumerOptions, Observer};
-use divisi_events::{Carrier, Failure, Feed, Handlers};
+use divisi_contract::event::LANES;
+use divisi_events::{Carrier, Failure, Feed, Handlers, Hint};
 use divisi_store::{
-    Clock, Epoch, Lane, Migration, Pos, Read, Schema, Store, StoreError, StoreName, Tx, params,
+    Class, Clock, Epoch, Lane, Migration, Pos, Read, Schema, Store, StoreError, StoreName, Tx, TxFailed, params,
 };
 use divisi_testkit::Disk;
 use divisi_testkit::disk::{BASE_MICROS, Template};
@@ -25,6 +26,11 @@ const TABLES: &str = "
     CREATE TABLE history (seq INTEGER PRIMARY KEY, lane INTEGER NOT NULL, went_back INTEGER NOT NULL, pos INTEGER,
         epoch INTEGER, uid INTEGER, key TEXT, version INTEGER) STRICT;
     CREATE INDEX history_key ON history (key, version);
+    CREATE TABLE by_carrier (n INTEGER NOT NULL) STRICT;
+    INSERT INTO by_carrier VALUES (0);
+    CREATE TRIGGER by_carrier AFTER UPDATE ON divisi_watermark WHEN new.carrier_hint IS NOT old.carrier_hint BEGIN
+        UPDATE by_carrier SET n = n + new.pos - old.pos;
+    END;
     CREATE TRIGGER went_back AFTER UPDATE ON divisi_watermark WHEN new.pos < old.pos BEGIN
         INSERT INTO history (lane, went_back, pos, epoch) VALUES (new.lane, 1, new.pos, new.epoch);
     END;";
@@ -63,6 +69,29 @@ impl Reader {
         Reader { store, handlers: Handlers::new().react::<Counted, _>(count) }
     }
 
+    /// How many events the carrier has brought.
+    pub(super) async fn by_carrier(&self) -> u64 {
+        let row: Result<(i64,), StoreError> =
+            self.store.read(async |read: &mut Read| read.query_one("SELECT n FROM by_carrier", params![]).await).await;
+        row.expect("the reader reads").0.unsigned_abs()
+    }
+
+    /// Each lane is to be read from here on a carrier: consumers begin there, and not on the log.
+    pub(super) async fn begin_on_carrier(&self, hint: &Hint) {
+        let sql = "INSERT INTO divisi_watermark (consumer, source, topic, lane, carrier_hint, updated_at) \
+                   VALUES ($1, $2, $3, $4, $5, 0)";
+        let inserted: Result<((), _), TxFailed<StoreError>> = self
+            .store
+            .run(Class::Consumer, async |tx: &mut Tx| {
+                for lane in (0..LANES).map(Lane) {
+                    tx.execute(sql, params![READER, SOURCE, TOPIC, lane, hint.0]).await?;
+                }
+                Ok(())
+            })
+            .await;
+        inserted.expect("the reader writes");
+    }
+
     /// The keys that are parked, for people.
     pub(super) async fn parked_keys(&self) -> String {
         let rows: Result<Vec<divisi_store::Row>, StoreError> = self
@@ -91,7 +120,7 @@ impl Reader {
             .options(options)
             .from(SOURCE, TOPIC, feed);
         if let Some(carrier) = carrier {
-            //consumer = consumer.via(carrier);
+            consumer = consumer.via(carrier);
         }
         let observer = consumer.observe();
         let task = tokio::spawn(async move {
@@ -133,6 +162,18 @@ impl Reader {
 }
 
 impl Working {
+    /// What it has reported as lost.
+    pub(super) fn diverged(&self) -> Vec<(Lane, Epoch, Pos, Pos)> {
+        let inputs = self.observer.status().inputs;
+        let diverged = inputs.iter().flat_map(|input| &input.diverged);
+        diverged.map(|lost| (lost.lane, lost.epoch, lost.shared, lost.applied)).collect()
+    }
+
+    /// How often one of its lanes went from the carrier to the log.
+    pub(super) fn falls(&self) -> u64 {
+        self.observer.status().inputs.iter().map(|input| input.falls).sum()
+    }
+
     /// How it stands, for people.
     pub(super) fn state(&self) -> String {
         let status = self.observer.status();
