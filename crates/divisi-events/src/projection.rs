@@ -16,6 +16,7 @@ use divisi_store::{
     Class, Migration, OpenError, Read, Schema, Store, StoreError, StoreErrorKind, StoreName, Stores, Tx,
     TxFailed,
 };
+pub use rebuild::{BEHIND_MAX, FLIP_AGAIN, FLIP_TIME, HISTORY_BATCH_EVENTS};
 use tokio::sync::mpsc;
 
 use crate::fetch::Feed;

@@ -120,6 +120,14 @@ impl Graph {
         readers
     }
 
+    /// Whether `name`, as `query.posts`, is a projection of one of the services.
+    pub fn is_projection(&self, name: &str) -> bool {
+        name.split_once('.').is_some_and(|(service, projection)| {
+            self.service(service)
+                .is_some_and(|service| service.projections.iter().any(|own| own.name == projection))
+        })
+    }
+
     /// The services that `service` needs to reach: those that it calls and those that it listens to.
     pub fn needs(&self, service: &Service) -> BTreeSet<ServiceName> {
         let called = service.calls.iter().filter_map(|contract| self.server(&contract.name));

@@ -25,6 +25,7 @@ use crate::service::Service;
 use crate::shutdown::Stage;
 use crate::supervisor::ports;
 use crate::task::{Failure, Task, Tasks};
+use crate::tidy;
 
 /// What a host needs beside the app's own graph.
 pub struct Setup {
@@ -36,6 +37,8 @@ pub struct Setup {
     pub edge: Option<Arc<dyn EdgeServer>>,
     /// Whether a supervisor has reserved the addresses of this process.
     pub supervised: bool,
+    /// Projections to build anew, as `query.posts`; one of a service that runs elsewhere is its own process's matter.
+    pub rebuild: Vec<String>,
     /// The bounds of calls over TCP.
     pub tcp: divisi_tcp::Limits,
     /// The largest body of an HTTP request, in bytes.
@@ -78,7 +81,7 @@ pub enum StartError {
         /// Whose.
         service: ServiceName,
         /// Why.
-        source: ProjectionError,
+        source: Box<ProjectionError>,
     },
     /// An address could not be taken.
     #[error("cannot listen on {address} for {what}")]
@@ -126,6 +129,11 @@ pub async fn start(
     started.calls = lead_routes(&setup, &routes, served, tasks, health).await?;
     for opened in opened {
         listen(graph, opened, &routes, tasks, health, &mut started);
+    }
+    for name in &setup.rebuild {
+        if let Some(rebuild) = started.rebuilds.get(name.as_str()) {
+            rebuild.ask();
+        }
     }
     if let Some(listener) = http {
         started.http = listener.local_addr().ok();
@@ -177,6 +185,9 @@ async fn open<'g>(
         closing.close().await;
         Ok::<_, io::Error>(())
     });
+    let tidied = store.clone();
+    let task = Task::new(name.as_str(), "tidy", Stage::Consumers);
+    tasks.spawn(task, Failure::IsLogged, |stopping| tidy::run(tidied, stopping));
     let mut listeners = Listeners::none();
     for (_, listener, topic) in readers {
         listeners = listeners.allow(topic, listener);
@@ -197,7 +208,10 @@ async fn open<'g>(
             handlers: projection.handlers.clone(),
         };
         let opened = Projection::open(spec, Arc::clone(stores), store.clone()).await;
-        projections.push(opened.map_err(|source| StartError::Projection { service: name.clone(), source })?);
+        projections.push(
+            opened
+                .map_err(|source| StartError::Projection { service: name.clone(), source: source.into() })?,
+        );
     }
     Ok(Opened { service, store, log, projections })
 }

@@ -21,6 +21,7 @@ pub mod shutdown;
 pub mod supervisor;
 pub mod task;
 pub mod telemetry;
+mod tidy;
 
 pub use app::App;
 pub use parts::Parts;

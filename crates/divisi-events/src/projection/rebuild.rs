@@ -202,6 +202,7 @@ impl Projection {
             Some((version, shape)) if shape == self.spec.shape => {
                 info!(projection.name = self.spec.name, version, "a rebuild goes on where it was");
                 self.building = Some(open_version(&self.spec, &self.stores, version).await?);
+                failpoint::hit("rebuild.opened");
             }
             // The program changed again meanwhile: `begin` removes what was built of the shape before.
             Some(_) => self.begin().await?,

@@ -51,6 +51,9 @@ pub(super) struct RunArgs {
     /// The configuration file [default: divisi.toml, if there is one]
     #[arg(long, value_name = "FILE")]
     pub(super) config: Option<PathBuf>,
+    /// Builds a projection anew from the whole history, beside the one that serves; as `query.posts`
+    #[arg(long, value_name = "PROJECTION")]
+    pub(super) rebuild: Vec<String>,
     /// Reaches even services in this process over TCP, to see that it makes no difference
     #[arg(long, conflicts_with_all = ["service", "split"])]
     pub(super) over_tcp: bool,

@@ -25,6 +25,13 @@ struct NoSuchService {
     known: String,
 }
 
+/// There is no projection of that name.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "there is no projection `{0}`; a projection is named by its service and its own name, as `query.posts`"
+)]
+struct NoSuchProjection(String);
+
 /// Does what `args` say, until it is told to stop.
 pub(super) fn run(
     app: &'static str,
@@ -42,6 +49,9 @@ pub(super) fn run(
             known.extend(edge.is_some().then(|| format!("`{GATEWAY}`")));
             return Err(NoSuchService { name: name.clone(), known: known.join(", ") }.into());
         }
+    }
+    if let Some(unknown) = args.rebuild.iter().find(|name| !graph.is_projection(name)) {
+        return Err(NoSuchProjection(unknown.clone()).into());
     }
     let config = config(app, &graph, &args)?;
     telemetry::init(app, config.log.format, &config.log.filter)?;

@@ -82,10 +82,6 @@ impl Blog {
         assert!(status.success(), "it ended with {status}:\n{output}");
         output
     }
-
-    pub(crate) fn output(&self) -> String {
-        self.process.as_ref().map(Process::output).unwrap_or_default()
-    }
 }
 
 /// A writer that never gives up: the same key and body again, until there is an answer.

@@ -2,5 +2,7 @@
 
 mod blog;
 mod pairs;
+#[cfg(feature = "failpoints")]
+mod rebuild;
 mod scenario;
 mod tables;

@@ -77,6 +77,10 @@ fn process(
     let mut arguments: Vec<OsString> = vec!["run".into(), name.into()];
     arguments.extend(["--listen".into(), http.address().to_string().into()]);
     arguments.extend(["--data".into(), config.data.clone().into_os_string()]);
+    let own = |projection: &&String| projection.split('.').next() == Some(name);
+    for projection in args.rebuild.iter().filter(own) {
+        arguments.extend(["--rebuild".into(), projection.into()]);
+    }
     if let Some(file) = &args.config {
         arguments.extend(["--config".into(), file.clone().into_os_string()]);
     }
