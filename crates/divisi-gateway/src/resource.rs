@@ -8,6 +8,7 @@ use axum::extract::Request;
 use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::response::Response;
 use divisi_contract::{Trace, Verb};
+use tracing::Instrument;
 
 use crate::access::Access;
 use crate::answer;
@@ -81,7 +82,12 @@ where
     let started = divisi_call::now();
     let trace = answer::trace_of(request.headers());
     let method = request.method().clone();
-    let outcome = caught(pin!(answer(request, started, trace))).await;
+    let span = tracing::info_span!(
+        "request",
+        http.route = route,
+        trace.id = format_args!("{:032x}", trace.trace_id)
+    );
+    let outcome = caught(pin!(answer(request, started, trace).instrument(span))).await;
     let outcome = outcome.unwrap_or_else(|words| Err(Problem::panicked(words)));
     let access = Access { method: &method, route, trace, started };
     let mut response = match outcome {

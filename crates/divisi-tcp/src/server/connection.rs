@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::watch;
 use tokio::time::{Instant, Sleep};
-use tracing::{debug, warn};
+use tracing::{Instrument, debug, warn};
 
 use super::greet;
 use super::in_flight::{InFlight, Outcome};
@@ -214,7 +214,7 @@ impl Connection {
                 format!("the callee has {max} calls in flight on this connection, which is its limit"),
             );
         }
-        let Some((dispatch, method)) = self.offers.find(head.contract, head.method) else {
+        let Some((dispatch, contract, method)) = self.offers.find(head.contract, head.method) else {
             return refuse(
                 CauseKind::NoSuchMethod,
                 format!("the callee has no method {} of a contract {}", head.method, head.contract),
@@ -233,6 +233,13 @@ impl Connection {
         if self.caller.as_str() != head.caller {
             self.caller = ServiceName::from(head.caller);
         }
+        let span = tracing::info_span!(
+            "call",
+            call.contract = contract,
+            call.method = method,
+            call.caller = %self.caller,
+            trace.id = format_args!("{:032x}", head.trace.trace_id),
+        );
         let mut cx = Context::root(&self.caller).with_trace(head.trace).with_deadline(deadline);
         if let Some(key) = head.key {
             cx = cx.with_key(key);
@@ -242,6 +249,9 @@ impl Connection {
         let Some(mut handler) = guarded(|| dispatch.dispatch(method, cx, body)) else {
             return Ok(Some(Err(CallError::unknown(CauseKind::Bug, "the callee panicked"))));
         };
+        if !span.is_disabled() {
+            handler = Box::pin(handler.instrument(span));
+        }
         // The waker does nothing: a handler that is not ready is polled again by the task it becomes.
         let mut task = Task::from_waker(Waker::noop());
         let first = pin!(in_process::within(Deadline::NEVER, &mut handler)).poll(&mut task);

@@ -42,11 +42,15 @@ impl Offers {
         self.0.iter().map(offer).collect()
     }
 
-    /// The method with these numbers; `None` when there is none.
-    pub(super) fn find(&self, contract: u16, method: u16) -> Option<(&Arc<dyn Dispatch>, &'static str)> {
+    /// The method with these numbers, with the names of its contract and itself; `None` when there is none.
+    pub(super) fn find(
+        &self,
+        contract: u16,
+        method: u16,
+    ) -> Option<(&Arc<dyn Dispatch>, &'static str, &'static str)> {
         let row = self.0.get(usize::from(contract))?;
         let method = row.contract.methods.get(usize::from(method))?;
-        Some((&row.dispatch, &method.name))
+        Some((&row.dispatch, &row.contract.name, &method.name))
     }
 }
 
