@@ -50,6 +50,8 @@ struct State {
     job: Option<Waker>,
     /// How long the last COMMIT took: a group may grow as long.
     last_commit: Duration,
+    /// The last group's members are being told: whoever is told first must not find its commit closed to the others.
+    answering: bool,
     closed: bool,
 }
 
@@ -123,6 +125,7 @@ impl Gate {
                 waiting: Waiting::default(),
                 job: None,
                 last_commit: Duration::ZERO,
+                answering: false,
                 closed: false,
             }),
             options,
@@ -197,10 +200,12 @@ impl Gate {
         let mut state = self.lock();
         state.phase = Phase::Idle;
         state.writer = Some(writer);
+        state.answering = true;
         let wakers = state.wake_for_idle();
         drop(state);
         answer();
         wakers.into_iter().for_each(Waker::wake);
+        self.lock().answering = false;
         self.idle.notify_waiters();
     }
 

@@ -17,7 +17,7 @@ use crate::options::Options;
 
 /// The connections that read.
 pub(crate) struct Readers {
-    links: Mutex<Vec<Box<Link>>>,
+    links: Mutex<Vec<Link>>,
     /// As many permits as links: who has one finds one.
     free: Arc<Semaphore>,
     count: usize,
@@ -26,7 +26,7 @@ pub(crate) struct Readers {
 /// A snapshot; given back when it is dropped.
 pub(crate) struct Snapshot {
     readers: Arc<Readers>,
-    link: Option<Box<Link>>,
+    link: Option<Link>,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -34,9 +34,8 @@ impl Readers {
     /// Opens them all: a file that can be opened once can be opened again, and nobody waits later.
     pub(crate) fn open(path: &Path, options: &Options) -> rusqlite::Result<Readers> {
         let count = options.readers.max(1);
-        let links = (0..count)
-            .map(|_| connect::reader(path, options).map(Box::new))
-            .collect::<rusqlite::Result<Vec<_>>>()?;
+        let links =
+            (0..count).map(|_| connect::reader(path, options)).collect::<rusqlite::Result<Vec<_>>>()?;
         Ok(Readers { links: Mutex::new(links), free: Arc::new(Semaphore::new(count)), count })
     }
 
@@ -71,7 +70,7 @@ impl Snapshot {
     }
 
     fn link(&self) -> Result<&Link, StoreError> {
-        self.link.as_deref().ok_or_else(closed)
+        self.link.as_ref().ok_or_else(closed)
     }
 
     fn run<T>(&self, body: impl FnOnce(&Link) -> Result<T, StoreError>) -> Result<T, StoreError> {

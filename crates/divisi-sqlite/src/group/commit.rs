@@ -80,7 +80,7 @@ impl Job {
             Phase::Idle | Phase::Committing => return Poll::Ready(Look::Gone),
         }
         let options = &gate.options;
-        let grew = state.group.members > *seen;
+        let grew = state.group.members > *seen || state.answering;
         *seen = state.group.members;
         *in_vain = if grew { 0 } else { *in_vain + 1 };
         let time_is_up = if options.inline {

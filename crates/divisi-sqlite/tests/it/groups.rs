@@ -165,7 +165,7 @@ async fn each_is_told_the_truth(seed: u64) {
             None => assert_eq!(answer.expect("it is kept"), 1, "seed {seed}: {n} ({does:?})"),
             Some(kind) => {
                 let error = answer.expect_err("it is not kept");
-                let found = error.cause().map(|cause| cause.kind.clone());
+                let found = error.cause().map(|cause| cause.kind);
                 assert_eq!(found, Some(kind), "seed {seed}: {n} ({does:?}): {error}");
             }
         }
@@ -218,7 +218,7 @@ async fn around(
 
 fn kind(answer: &Answer<i64>) -> Option<CauseKind> {
     assert!(!answer.as_ref().is_err_and(CallError::may_have_run), "what was undone is certain: {answer:?}");
-    answer.as_ref().err().and_then(|error| error.cause()).map(|cause| cause.kind.clone())
+    answer.as_ref().err().and_then(|error| error.cause()).map(|cause| cause.kind)
 }
 
 #[tokio::test]

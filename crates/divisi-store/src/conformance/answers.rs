@@ -34,7 +34,7 @@ pub async fn a_key_with_other_arguments_is_refused(stores: &dyn Stores) {
     let store = open(stores, "reused").await;
     add_keyed(&store, &keyed("k", 1), 5).await.expect("it commits");
     let refused = add_keyed(&store, &keyed("k", 2), 7).await.unwrap_err();
-    assert_eq!(refused.cause().map(|cause| cause.kind.clone()), Some(CauseKind::KeyReused));
+    assert_eq!(refused.cause().map(|cause| cause.kind), Some(CauseKind::KeyReused));
     assert_eq!(is_consistent(&store).await.get("a"), Some(&5));
 }
 
@@ -44,7 +44,7 @@ pub async fn a_second_transaction_of_a_keyed_method_is_refused(stores: &dyn Stor
     let cx = keyed("k", 1);
     add_keyed(&store, &cx, 5).await.expect("it commits");
     let refused = add_keyed(&store, &cx, 5).await.unwrap_err();
-    assert_eq!(refused.cause().map(|cause| cause.kind.clone()), Some(CauseKind::Bug));
+    assert_eq!(refused.cause().map(|cause| cause.kind), Some(CauseKind::Bug));
     assert_eq!(is_consistent(&store).await.get("a"), Some(&5));
 }
 

@@ -70,7 +70,7 @@ pub async fn a_closed_store_refuses_and_keeps(stores: &dyn Stores) {
     store.close().await;
     store.close().await;
     let refused = deposit(&store, "a", 1).await.unwrap_err();
-    assert_eq!(refused.cause().map(|cause| cause.kind.clone()), Some(CauseKind::Store));
+    assert_eq!(refused.cause().map(|cause| cause.kind), Some(CauseKind::Store));
     let read: Result<Vec<(i64,)>, StoreError> =
         store.read(async |read: &mut Read| read.query("SELECT balance FROM account", params![]).await).await;
     assert!(read.is_err());

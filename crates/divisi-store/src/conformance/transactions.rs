@@ -23,7 +23,7 @@ pub async fn rows_and_events_commit_together(stores: &dyn Stores) {
     let log = whole_log(&store).await;
     assert_eq!(log.iter().map(|record| record.position()).collect::<Vec<_>>(), positions);
     assert_eq!(log[0].decode::<Moved>().expect("an event"), Moved { account: "a".into(), balance: 5 });
-    assert_eq!(&*log[0].source.as_str(), "together");
+    assert_eq!(log[0].source.as_str(), "together");
     assert_eq!((&*log[0].kind, log[0].schema_v, &*log[0].key), ("Moved", 1, "a"));
     assert!(log[0].header("traceparent").is_some(), "an event says which trace it belongs to");
     assert_eq!(is_consistent(&store).await.get("a"), Some(&5));
@@ -39,7 +39,7 @@ pub async fn a_refusal_changes_nothing(stores: &dyn Stores) {
             Err(CallError::not_run(CauseKind::NotAllowed, "no"))
         })
         .await;
-    assert_eq!(refused.unwrap_err().cause().map(|cause| cause.kind.clone()), Some(CauseKind::NotAllowed));
+    assert_eq!(refused.unwrap_err().cause().map(|cause| cause.kind), Some(CauseKind::NotAllowed));
     let broken = deposit(&store, "a", -6).await.unwrap_err();
     assert!(!broken.may_have_run(), "a broken constraint is certain: {broken:?}");
     let (_, positions) = deposit(&store, "a", 1).await.expect("it commits");
@@ -148,7 +148,7 @@ pub async fn waiting_is_refused_where_nothing_can_wait(stores: &dyn Stores) {
     if store.backend().suspends() {
         assert_eq!(waited.expect("it waits"), 2);
     } else {
-        let kind = waited.unwrap_err().cause().map(|cause| cause.kind.clone());
+        let kind = waited.unwrap_err().cause().map(|cause| cause.kind);
         assert_eq!(kind, Some(CauseKind::WaitedInTransaction));
         assert!(is_consistent(&store).await.is_empty());
     }
@@ -185,7 +185,7 @@ pub async fn what_is_too_large_is_refused(stores: &dyn Stores) {
     let store = open(stores, "large").await;
     let large = "x".repeat(PAYLOAD_BYTES_MAX);
     let refused = deposit(&store, &large, 1).await.unwrap_err();
-    assert_eq!(refused.cause().map(|cause| cause.kind.clone()), Some(CauseKind::TooLarge));
+    assert_eq!(refused.cause().map(|cause| cause.kind), Some(CauseKind::TooLarge));
     assert!(is_consistent(&store).await.is_empty());
     deposit(&store, &"x".repeat(PAYLOAD_BYTES_MAX / 2), 1).await.expect("one below the limit commits");
 }
