@@ -136,7 +136,12 @@ impl Carried {
     }
 
     /// Hands on what is next in each lane, and brings the lanes that change their feed.
-    pub(super) fn turn(&mut self, queues: &mut [Queue], events_max: usize, now: Instant) -> Vec<(Lane, Switch)> {
+    pub(super) fn turn(
+        &mut self,
+        queues: &mut [Queue],
+        events_max: usize,
+        now: Instant,
+    ) -> Vec<(Lane, Switch)> {
         let mut switched = Vec::new();
         for (following, queue) in self.lanes.iter_mut().zip(queues) {
             if queue.is_stopped() {

@@ -64,7 +64,7 @@ async fn move_all(
         }
         inbox.advance(tx, lane, Watermark { epoch: to, pos: entered.pos }, None).await?;
     }
-    inbox.replace_epochs(tx, theirs).await?;
+    inbox.replace_epochs(tx, &epochs::kept(theirs, &mine)).await?;
     if failpoint::hit("epoch.entering") {
         return Err(Left::Store(failed_at("epoch.entering")));
     }
@@ -78,7 +78,7 @@ pub(super) async fn list(
     marks: &[(Lane, Watermark)],
 ) -> Result<Epochs, StoreError> {
     if mutation::made(Mutation::ListForgotten) {
-        let known = marks.iter().map(|(_, at)| at.epoch).max().into_iter().collect();
+        let known = marks.iter().map(|(_, at)| at.epoch).max().filter(|epoch| epoch.0 > 0).into_iter().collect();
         return Ok(Epochs { known, forks: Vec::new() });
     }
     inbox.epochs(read).await

@@ -13,7 +13,6 @@ use divisi_call::BoxFuture;
 use divisi_contract::event::LANES;
 use divisi_contract::{Answer, CallError, Context, Deadline};
 use divisi_store::inbox::{Inbox, Watermark};
-use divisi_store::mutation::{self, Mutation};
 use divisi_store::{Class, Epoch, Epochs, Lane, Pos, Read, Record, StoreError, StoreErrorKind, Tx, TxFailed};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -29,6 +28,7 @@ use super::queue::{Queue, Taken};
 use super::status::{InputStatus, LaneState, LaneStatus};
 use super::trouble::Trouble;
 use crate::carrier::{self, Carrier};
+use crate::event_log::Progress;
 use crate::fetch::{BYTES_MAX, Feed, Fetch, FetchRefused, Fetched, LaneWanted, RECORDS_MAX};
 use crate::lane::Switch;
 
@@ -37,6 +37,8 @@ use crate::lane::Switch;
 const ASK_AGAIN_AFTER: Duration = Duration::from_millis(5);
 /// How much longer than it may wait there a question may take in all.
 const ANSWER_SLACK: Duration = Duration::from_secs(15);
+/// How long telling the source of the last progress may delay a stop.
+const FAREWELL_MAX: Duration = Duration::from_secs(1);
 /// Answers in a row that bring nothing at once, before the source is given a rest.
 const EMPTY_AT_ONCE_MAX: u32 = 3;
 
@@ -125,6 +127,7 @@ impl Input {
             };
         }
         self.drain().await;
+        self.farewell().await;
     }
 
     /// Reads the watermarks, after adding those that are missing.
@@ -148,13 +151,12 @@ impl Input {
         self.store_works();
         self.epoch = marks.iter().map(|(_, at)| at.epoch).max().unwrap_or_default();
         self.lanes = marks.iter().map(|(lane, at)| Queue::new(*lane, at.pos)).collect();
-        let status =
-            marks.iter().map(|(lane, at)| LaneStatus {
-                pos: at.pos,
-                head: None,
-                state: LaneState::Following,
-                input: self.carried.as_ref().map_or(crate::lane::Input::Log, |carried| carried.input(*lane)),
-            });
+        let status = marks.iter().map(|(lane, at)| LaneStatus {
+            pos: at.pos,
+            head: None,
+            state: LaneState::Following,
+            input: self.carried.as_ref().map_or(crate::lane::Input::Log, |carried| carried.input(*lane)),
+        });
         let (lanes, epoch) = (status.collect(), self.epoch);
         self.tell(|status| (status.lanes, status.epoch) = (lanes, epoch));
         for (n, (_, at)) in marks.iter().enumerate() {
@@ -309,6 +311,37 @@ impl Input {
         Next::Stop
     }
 
+    /// Tells the source how far this went, since no question will. If it does not hear, it learns at the next start.
+    async fn farewell(&mut self) {
+        let lanes: Vec<LaneWanted> = self
+            .lanes
+            .iter()
+            .map(|queue| LaneWanted {
+                lane: queue.lane,
+                epoch: self.epoch,
+                pos: queue.at(),
+                applied: queue.at(),
+            })
+            .collect();
+        if lanes.is_empty() {
+            return;
+        }
+        let told = Progress {
+            reader: Arc::clone(&self.inbox.consumer),
+            topic: Arc::clone(&self.inbox.topic),
+            lanes,
+        };
+        let deadline = Deadline::after(divisi_call::now(), FAREWELL_MAX);
+        let cx = Context::root(self.shared.store.service()).with_deadline(deadline);
+        match tokio::time::timeout(FAREWELL_MAX, self.feed.progress(&cx, told)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                debug!(consumer.name = %self.shared.name, error = %error, "progress was not told")
+            }
+            Err(_) => debug!(consumer.name = %self.shared.name, "progress was not told in time"),
+        }
+    }
+
     /// Begins a transaction for every lane that can go on.
     fn start(&mut self) {
         let now = Instant::now();
@@ -440,10 +473,10 @@ impl Input {
     fn heads(&mut self, epochs: Epochs, heads: &[(Lane, Pos)], beacon: bool) -> Option<Next> {
         let carried = self.carried.as_mut()?;
         let current = epochs.current();
-        if current > self.epoch && !mutation::made(Mutation::IgnoreEpoch) {
+        if current > self.epoch {
             return (!beacon || carried.heard(epochs, heads)).then_some(Next::Enter);
         }
-        if current == self.epoch || mutation::made(Mutation::IgnoreEpoch) {
+        if current == self.epoch {
             carried.learnt(heads, Instant::now());
         }
         None
@@ -496,10 +529,7 @@ impl Input {
 
     /// Takes what an answer has brought.
     fn take(&mut self, since: Instant, fetched: Fetched) -> Option<Next> {
-        let mut current = fetched.epochs.current();
-        if mutation::made(Mutation::IgnoreEpoch) {
-            current = self.epoch;
-        }
+        let current = fetched.epochs.current();
         if current > self.epoch {
             self.source_works();
             return Some(Next::Enter);

@@ -112,14 +112,6 @@ impl Source {
         self.changed.send_replace(());
     }
 
-    /// Forgets all epochs but the last, as if this were another database.
-    pub(super) fn forget_epochs(&self) {
-        let mut past = self.past();
-        let current = past.epochs.current();
-        past.epochs.known.retain(|epoch| *epoch == current);
-        past.epochs.forks.retain(|fork| fork.epoch == current);
-    }
-
     /// Gives these errors first, one a question.
     pub(super) fn fail(&self, errors: impl IntoIterator<Item = CallError<FetchRefused>>) {
         self.manner().errors.extend(errors);
