@@ -30,6 +30,31 @@ use crate::writer::Writer;
 ///
 /// Each file has one owner process, named in `FILE.owner`; a second one is told who it is. Every opening begins a new
 /// epoch, so a file may be replaced by an older copy of it without another word.
+///
+/// ```
+/// use divisi_contract::{CallError, Context};
+/// use divisi_sqlite::{Options, Sqlite};
+/// use divisi_store::{Migration, Schema, StoreName, Stores, Tx, params};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let dir = tempfile::tempdir()?;
+/// let schema = Schema {
+///     migrations: vec![Migration::new(1, "notes", "CREATE TABLE note (text TEXT NOT NULL)")],
+///     ..Schema::default()
+/// };
+/// let stores = Sqlite::new(dir.path(), Options::default());
+/// let store = stores.open(&StoreName::of("notes"), &schema).await?;
+/// let added: Result<u64, CallError> = store
+///     .transact(&Context::root("me"), async |tx: &mut Tx| {
+///         Ok(tx.execute("INSERT INTO note (text) VALUES ($1)", params!["milk"]).await?)
+///     })
+///     .await;
+/// assert_eq!(added?, 1);
+/// store.close().await;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 pub struct Sqlite {
     dir: PathBuf,

@@ -5,6 +5,7 @@
 
 use std::fs::File;
 use std::io::{Read, Seek, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use divisi_store::OpenError;
@@ -21,27 +22,49 @@ impl Owner {
     pub(crate) fn take(database: &Path, address: Option<&str>) -> Result<Owner, OpenError> {
         let path = path_of(database);
         let place = |source| OpenError::Place { what: path.display().to_string(), source };
-        let mut file =
-            File::options().read(true).write(true).create(true).truncate(false).open(&path).map_err(place)?;
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => {}
-            Err(rustix::io::Errno::WOULDBLOCK) => {
-                let mut owner = String::new();
-                // Who it is matters less than that there is somebody.
-                let _ = (&file).take(1_024).read_to_string(&mut owner);
-                let owner = match owner.trim() {
-                    "" => "another process".to_owned(),
-                    named => named.to_owned(),
-                };
-                return Err(OpenError::InUse { what: database.display().to_string(), owner });
+        let mut file = loop {
+            let file = File::options()
+                .read(true)
+                .write(true)
+                .create(true)
+                .truncate(false)
+                .open(&path)
+                .map_err(place)?;
+            match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) if is_at(&file, &path).map_err(place)? => break file,
+                // Removed between the opening and the lock: a lock on it keeps nobody out.
+                Ok(()) => continue,
+                Err(rustix::io::Errno::WOULDBLOCK) => {
+                    let what = database.display().to_string();
+                    return Err(OpenError::InUse { what, owner: named(&file) });
+                }
+                Err(errno) => return Err(place(errno.into())),
             }
-            Err(errno) => return Err(place(errno.into())),
-        }
+        };
         let address = address.map(|address| format!(" at {address}")).unwrap_or_default();
         file.set_len(0).map_err(place)?;
         file.rewind().map_err(place)?;
         writeln!(file, "process {}{address}", std::process::id()).map_err(place)?;
         Ok(Owner { _file: file })
+    }
+}
+
+/// Who wrote into the file that they have it. Who it is matters less than that there is somebody.
+fn named(file: &File) -> String {
+    let mut owner = String::new();
+    match file.take(1_024).read_to_string(&mut owner) {
+        Ok(_) if !owner.trim().is_empty() => owner.trim().to_owned(),
+        _ => "another process".to_owned(),
+    }
+}
+
+/// Whether `path` still names the file that is open.
+fn is_at(file: &File, path: &Path) -> std::io::Result<bool> {
+    let open = file.metadata()?;
+    match path.metadata() {
+        Ok(found) => Ok((found.dev(), found.ino()) == (open.dev(), open.ino())),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
     }
 }
 

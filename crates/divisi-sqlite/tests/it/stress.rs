@@ -107,3 +107,44 @@ async fn no_wake_up_is_lost_on_one_thread() {
         storm(seed).await;
     }
 }
+
+/// F-6: one of sixteen sleeps inside its transaction. Here it holds nobody up: it is undone where it would wait.
+#[tokio::test(start_paused = true)]
+async fn one_that_sleeps_in_its_transaction_holds_up_nobody() {
+    let clock = divisi_store::Clock::simulated(1_700_000_000_000_000);
+    let Fixture { store, backend, dir } = fixture(divisi_sqlite::Options::simulated(clock)).await;
+    let began = tokio::time::Instant::now();
+    let mut writers = JoinSet::new();
+    for writer in 0..16 {
+        let store = store.clone();
+        writers.spawn(async move {
+            for _ in 0..10 {
+                let done: Answer<i64> = store
+                    .transact(&cx(), async |tx: &mut Tx| {
+                        let balance = add(tx, &format!("account-{writer}"), 1).await?;
+                        if writer == 7 {
+                            tokio::time::sleep(Duration::from_secs(5)).await;
+                        }
+                        Ok(balance)
+                    })
+                    .await;
+                match done {
+                    Ok(_) => assert_ne!(writer, 7),
+                    Err(error) => {
+                        assert_eq!(
+                            error.cause().map(|cause| cause.kind),
+                            Some(CauseKind::WaitedInTransaction)
+                        );
+                        assert_eq!(writer, 7);
+                    }
+                }
+            }
+        });
+    }
+    writers.join_all().await;
+    assert_eq!(began.elapsed(), Duration::ZERO, "nobody waited for it");
+    let balances = is_consistent(&store).await;
+    assert_eq!(balances.len(), 15);
+    assert!(balances.values().all(|balance| *balance == 10), "{balances:?}");
+    Fixture { store, backend, dir }.close_and_check().await;
+}
