@@ -46,6 +46,8 @@ pub struct Config {
     pub gateway: Gateway,
     /// How long one transaction may take.
     pub transaction_within: Duration,
+    /// How long a log keeps what every reader has; none: for ever.
+    pub log_kept: Option<Duration>,
     /// The limits of connections between services.
     pub tcp: Tcp,
     /// Where the services are; every service of the app has its entry.
@@ -138,6 +140,7 @@ impl Config {
             shutdown_within: Duration::from_secs(10),
             gateway: Gateway { body_bytes_max: 1024 * 1024, request_within: Duration::from_secs(30) },
             transaction_within: Duration::from_millis(250),
+            log_kept: None,
             tcp: Tcp {
                 frame_bytes_max: limits.frame_max,
                 calls_in_flight_max: limits.calls_in_flight_max,

@@ -193,6 +193,13 @@ async fn open<'g>(
         listeners = listeners.allow(topic, listener);
     }
     let log = Log::new(store.clone(), listeners, LogOptions::default());
+    let keeping = Arc::clone(&log);
+    let task = Task::new(name.as_str(), "progress", Stage::Consumers);
+    tasks.spawn(task, Failure::IsLogged, |_| async move {
+        // It ends when the log is closed.
+        keeping.run().await;
+        Ok::<_, io::Error>(())
+    });
     let closing = Arc::clone(&log);
     tasks.at_stop(Task::new(name.as_str(), "log", Stage::Accept), async move {
         closing.close();

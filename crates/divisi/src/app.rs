@@ -24,6 +24,7 @@ pub fn app(name: &'static str) -> App {
 fn sqlite(data: &Path, config: &Config) -> Arc<dyn Stores> {
     let options = Options {
         transaction_limit: config.transaction_within,
+        retention: config.log_kept,
         address: Some(config.listen.to_string()),
         ..Options::default()
     };

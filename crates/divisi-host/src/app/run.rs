@@ -72,10 +72,10 @@ pub(super) fn config(app: &str, graph: &Graph, args: &RunArgs) -> Result<Config,
     let names: Vec<&str> = graph.services().iter().map(|service: &Service| service.name().as_str()).collect();
     let mut config = Config::load(app, &names, args.config.as_deref())?;
     if let Some(listen) = args.listen {
-        config.listen = listen;
+        config.set_listen(listen, "--listen");
     }
     if let Some(data) = &args.data {
-        config.data.clone_from(data);
+        config.set_data(data.clone(), "--data");
     }
     Ok(config)
 }

@@ -107,6 +107,19 @@ const KEYS: &[Key] = &[
         show: |config| millis(config.transaction_within),
     },
     Key {
+        name: "store.log_kept_hours",
+        about: "how long a log keeps what every reader has; 0 for ever",
+        expected: "a whole number from 0 to 100000",
+        set: |config, found| {
+            let hours = found.size(0..=100_000).and_then(|hours: usize| u64::try_from(hours).ok());
+            put(
+                &mut config.log_kept,
+                hours.map(|hours| (hours > 0).then(|| Duration::from_secs(hours * 3_600))),
+            )
+        },
+        show: |config| config.log_kept.map_or(0, |kept| kept.as_secs() / 3_600).to_string(),
+    },
+    Key {
         name: "tcp.frame_bytes_max",
         about: "the largest frame between services",
         expected: "a number of bytes from 8192 to 1073741824",
