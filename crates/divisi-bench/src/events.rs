@@ -1,0 +1,41 @@
+//! Events: what a commit costs, how soon an event arrives, how many do, and what a backlog does to calls.
+
+mod arrival;
+mod backlog;
+mod commits;
+mod place;
+mod plain;
+mod sale;
+mod slow_sync;
+mod through;
+
+use crate::report::Report;
+use crate::runtime::{WORKERS, runtime};
+
+/// The name under which the benchmark calls itself, with slow syncs.
+pub(crate) const SLOWED: &str = "events-with-slow-syncs";
+
+/// Measures all of it.
+pub(crate) fn run() -> anyhow::Result<Report> {
+    let mut report = Report::new("events");
+    report.condition(format!(
+        "one process with one tokio runtime of {WORKERS} threads; files on the file system of {}",
+        std::env::temp_dir().display()
+    ));
+    report.condition("SQLite with a write-ahead log and synchronous=FULL everywhere");
+    let runtime = runtime("bench")?;
+    commits::report(&commits::measure(&runtime, commits::ROUNDS)?, commits::Disk::AsItIs, &mut report);
+    commits::report(&slow_sync::measure()?, commits::Disk::Slowed, &mut report);
+    arrival::measure(&runtime, &mut report)?;
+    through::measure(&runtime, &mut report)?;
+    backlog::measure(&runtime, &mut report)?;
+    Ok(report)
+}
+
+/// Only the commits, in a process whose syncs are slow; prints what it found, for the process that started it.
+pub(crate) fn run_slowed() -> anyhow::Result<()> {
+    slow_sync::check()?;
+    let measured = commits::measure(&runtime("bench")?, commits::ROUNDS_SLOWED)?;
+    println!("{}", serde_json::to_string(&measured)?);
+    Ok(())
+}
