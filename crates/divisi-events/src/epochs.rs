@@ -53,6 +53,9 @@ pub fn enter(theirs: &Epochs, mine: &Epochs, lane: Lane, pos: Pos) -> Result<Ent
 
 /// The last position that both histories share, as far as their lists say.
 fn part(theirs: &Epochs, mine: &Epochs, lane: Lane) -> Result<Pos, CannotEnter> {
+    if mutation::made(Mutation::IgnoreEpoch) {
+        return Ok(Pos(i64::MAX));
+    }
     if mutation::made(Mutation::OneList) {
         return Ok(beyond(theirs, lane, mine.current()));
     }
@@ -63,6 +66,20 @@ fn part(theirs: &Epochs, mine: &Epochs, lane: Lane) -> Result<Pos, CannotEnter> 
     let common = theirs.known.iter().rev().find(|epoch| mine.known.contains(epoch));
     let Some(&common) = common else { return Err(CannotEnter::NoCommonEpoch) };
     Ok(beyond(theirs, lane, common).min(beyond(mine, lane, common)))
+}
+
+/// The list that a reader keeps when it has entered: the source's, and what the source has forgotten of the time before.
+///
+/// A source forgets the oldest epochs when nobody needs them, and then an older copy of it is put back, which knows no
+/// others. Up to their newest common epoch both histories are one, so what the reader knows of that time stays true.
+pub fn kept(theirs: &Epochs, mine: &Epochs) -> Epochs {
+    let Some(&oldest) = theirs.known.first() else { return theirs.clone() };
+    let known = mine.known.iter().copied().filter(|epoch| *epoch < oldest);
+    let forks = mine.forks.iter().copied().filter(|fork| fork.epoch < oldest);
+    Epochs {
+        known: known.chain(theirs.known.iter().copied()).collect(),
+        forks: forks.chain(theirs.forks.iter().copied()).collect(),
+    }
 }
 
 /// What is to be done with a record of `epoch` at `pos`, for a lane that has entered `entered` and stands at `at`.
@@ -91,3 +108,6 @@ pub fn beyond(list: &Epochs, lane: Lane, epoch: Epoch) -> Pos {
     let later = |fork: &&Fork| fork.lane == lane && fork.epoch > epoch;
     list.forks.iter().filter(later).map(|fork| fork.fork).min().unwrap_or(Pos(i64::MAX))
 }
+
+#[cfg(test)]
+mod tests;

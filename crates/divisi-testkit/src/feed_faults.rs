@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use divisi_call::BoxFuture;
 use divisi_contract::{Answer, CallError, CauseKind, Context};
-use divisi_events::{Feed, Fetch, FetchRefused, Fetched};
+use divisi_events::{Feed, Fetch, FetchRefused, Fetched, Progress};
 use divisi_store::Epoch;
 use fastrand::Rng;
-use tokio::sync::watch;
 use tokio::time::sleep;
+
+use crate::watched::Watched;
 
 /// Where a fetch arrives.
 #[derive(Clone)]
@@ -24,7 +25,7 @@ pub struct Reached {
 
 /// The way from one reader to a log. Delays and cuts are drawn from a seed.
 pub struct FaultyFeed {
-    reached: watch::Receiver<Reached>,
+    reached: Arc<Watched<Reached>>,
     random: Mutex<Rng>,
 }
 
@@ -39,7 +40,7 @@ struct Fate {
 
 impl FaultyFeed {
     /// A way to whatever `reached` says.
-    pub fn new(reached: watch::Receiver<Reached>, seed: u64) -> FaultyFeed {
+    pub fn new(reached: Arc<Watched<Reached>>, seed: u64) -> FaultyFeed {
         FaultyFeed { reached, random: Mutex::new(Rng::with_seed(seed)) }
     }
 
@@ -65,13 +66,12 @@ impl FaultyFeed {
 impl Feed for FaultyFeed {
     fn fetch<'a>(&'a self, cx: &'a Context, mut want: Fetch) -> BoxFuture<'a, Answer<Fetched, FetchRefused>> {
         Box::pin(async move {
-            let mut reached = self.reached.clone();
-            let fate = self.fate(&reached.borrow());
+            let (_, fate) = self.reached.look(|reached| self.fate(reached));
             sleep(fate.there).await;
             if fate.cut.0 {
                 return cut();
             }
-            let now = reached.borrow_and_update().clone();
+            let (version, now) = self.reached.look(Reached::clone);
             let answer = match fate.old.and_then(|n| now.old.get(n)) {
                 Some((old, epoch)) => {
                     // An old primary must not begin an epoch above a reader's; on a database that one process owns
@@ -86,13 +86,24 @@ impl Feed for FaultyFeed {
                     tokio::select! {
                         biased;
                         // The service that was asked is gone.
-                        _ = reached.changed() => return cut(),
+                        () = self.reached.newer_than(version) => return cut(),
                         answer = today.fetch(cx, want) => answer,
                     }
                 }
             };
             sleep(fate.back).await;
             if fate.cut.1 { cut() } else { answer }
+        })
+    }
+
+    fn progress<'a>(&'a self, cx: &'a Context, told: Progress) -> BoxFuture<'a, Answer<()>> {
+        Box::pin(async move {
+            let (_, fate) = self.reached.look(|reached| self.fate(reached));
+            sleep(fate.there).await;
+            match self.reached.look(Reached::clone).1.today.filter(|_| !fate.cut.0) {
+                Some(today) => today.progress(cx, told).await,
+                None => cut(),
+            }
         })
     }
 }

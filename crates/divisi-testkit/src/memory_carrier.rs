@@ -7,17 +7,18 @@ mod arrivals;
 mod faults;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use divisi_call::BoxFuture;
 use divisi_contract::ServiceName;
 use divisi_events::carrier::{Arrivals, Carrier, CarrierError, Head, Hint, PublishError};
 use divisi_store::{Epochs, Lane, Pos, Record};
 use fastrand::Rng;
-use tokio::sync::watch;
 use tokio::time::Instant;
 
 pub use faults::Faults;
+
+use crate::watched::Watched;
 
 /// A lane of a topic of a source.
 type LaneName = (ServiceName, Arc<str>, Lane);
@@ -25,13 +26,7 @@ type LaneName = (ServiceName, Arc<str>, Lane);
 /// A broker in memory. Cheap to clone; all clones are one broker.
 #[derive(Clone)]
 pub struct MemoryCarrier {
-    shared: Arc<Shared>,
-}
-
-struct Shared {
-    state: Mutex<State>,
-    /// Changes with everything that a reader could wait for.
-    changed: watch::Sender<u64>,
+    state: Arc<Watched<State>>,
 }
 
 struct State {
@@ -83,29 +78,27 @@ impl MemoryCarrier {
             beacons: BTreeMap::new(),
             counted: Counted::default(),
         };
-        MemoryCarrier {
-            shared: Arc::new(Shared { state: Mutex::new(state), changed: watch::Sender::new(0) }),
-        }
+        MemoryCarrier { state: Arc::new(Watched::new(state)) }
     }
 
     /// Other faults from now on.
     pub fn set_faults(&self, faults: Faults) {
-        self.change(|state| state.faults = faults);
+        self.state.change(|state| state.faults = faults);
     }
 
     /// Nobody reaches it any more, and nothing comes out of it.
     pub fn die(&self) {
-        self.change(|state| state.dead = true);
+        self.state.change(|state| state.dead = true);
     }
 
     /// It is reachable again, with what it held.
     pub fn revive(&self) {
-        self.change(|state| state.dead = false);
+        self.state.change(|state| state.dead = false);
     }
 
     /// Forgets the last `most` records of each lane, acknowledged or not.
     pub fn forget_tails(&self, most: usize) {
-        self.change(|state| {
+        self.state.change(|state| {
             for lane in state.lanes.values_mut() {
                 let kept = lane.len().saturating_sub(most);
                 state.counted.lost += (lane.len() - kept) as u64;
@@ -116,7 +109,7 @@ impl MemoryCarrier {
 
     /// Forgets everything: it was deleted and made anew, under another id.
     pub fn recreate(&self) {
-        self.change(|state| {
+        self.state.change(|state| {
             state.stream += 1;
             state.lanes.clear();
             state.fences.clear();
@@ -125,28 +118,22 @@ impl MemoryCarrier {
 
     /// The hint that reads a lane from its start.
     pub fn start(&self) -> Hint {
-        Hint(format!("memory:{}:-1", self.state().stream).into())
+        Hint(format!("memory:{}:-1", self.look(|state| state.stream)).into())
     }
 
     /// What it has done so far.
     pub fn counted(&self) -> Counted {
-        self.state().counted
+        self.look(|state| state.counted)
     }
 
     /// Every record that it holds of a lane, in its order.
     pub fn holds(&self, source: &ServiceName, topic: &str, lane: Lane) -> Vec<Arc<Record>> {
         let name = (source.clone(), Arc::from(topic), lane);
-        self.state().lanes.get(&name).cloned().unwrap_or_default()
+        self.look(|state| state.lanes.get(&name).cloned().unwrap_or_default())
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
-        let changed = change(&mut self.state());
-        self.shared.changed.send_modify(|version| *version += 1);
-        changed
+    fn look<T>(&self, look: impl FnOnce(&State) -> T) -> T {
+        self.state.look(look).1
     }
 }
 
@@ -216,7 +203,7 @@ impl Carrier for MemoryCarrier {
     ) -> BoxFuture<'a, Vec<Result<Hint, PublishError>>> {
         Box::pin(async move {
             let name = (source.clone(), Arc::from(topic), lane);
-            self.change(|state| {
+            self.state.change(|state| {
                 if !state.reachable() {
                     let down = || Err(PublishError::Unavailable("it is down".to_owned()));
                     return records.iter().map(|_| down()).collect();
@@ -243,7 +230,7 @@ impl Carrier for MemoryCarrier {
         heads: &'a [(Lane, Pos)],
     ) -> BoxFuture<'a, Result<(), PublishError>> {
         Box::pin(async move {
-            self.change(|state| {
+            self.state.change(|state| {
                 if !state.reachable() {
                     return Err(PublishError::Unavailable("it is down".to_owned()));
                 }
@@ -265,16 +252,17 @@ impl Carrier for MemoryCarrier {
         lane: Lane,
     ) -> BoxFuture<'a, Result<Head, CarrierError>> {
         Box::pin(async move {
-            let state = self.state();
-            if !state.reachable() {
-                return Err(CarrierError::Unavailable("it is down".to_owned()));
-            }
-            if state.faults.headless {
-                return Ok(Head::Unknown);
-            }
-            let last =
-                state.lanes.get(&(source.clone(), Arc::from(topic), lane)).and_then(|lane| lane.last());
-            Ok(last.map_or(Head::Empty, |last| Head::At(last.epoch, last.pos)))
+            let name = (source.clone(), Arc::from(topic), lane);
+            self.look(|state| {
+                if !state.reachable() {
+                    return Err(CarrierError::Unavailable("it is down".to_owned()));
+                }
+                if state.faults.headless {
+                    return Ok(Head::Unknown);
+                }
+                let last = state.lanes.get(&name).and_then(|lane| lane.last());
+                Ok(last.map_or(Head::Empty, |last| Head::At(last.epoch, last.pos)))
+            })
         })
     }
 

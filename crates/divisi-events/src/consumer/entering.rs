@@ -78,7 +78,8 @@ pub(super) async fn list(
     marks: &[(Lane, Watermark)],
 ) -> Result<Epochs, StoreError> {
     if mutation::made(Mutation::ListForgotten) {
-        let known = marks.iter().map(|(_, at)| at.epoch).max().filter(|epoch| epoch.0 > 0).into_iter().collect();
+        let known =
+            marks.iter().map(|(_, at)| at.epoch).max().filter(|epoch| epoch.0 > 0).into_iter().collect();
         return Ok(Epochs { known, forks: Vec::new() });
     }
     inbox.epochs(read).await

@@ -8,7 +8,6 @@ use divisi_call::BoxFuture;
 use divisi_contract::ServiceName;
 use divisi_events::carrier::{Arrivals, Carried, CarrierError, Hint};
 use divisi_store::Lane;
-use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::{MemoryCarrier, State};
@@ -22,7 +21,6 @@ pub(super) struct MemoryArrivals {
     lanes: Vec<(Lane, usize)>,
     /// The last beacon that was delivered.
     beacon: u64,
-    changed: watch::Receiver<u64>,
     not_before: Option<Instant>,
 }
 
@@ -40,12 +38,19 @@ impl MemoryArrivals {
         topic: &str,
         from: Vec<(Lane, Option<Hint>)>,
     ) -> Result<MemoryArrivals, CarrierError> {
-        let changed = carrier.shared.changed.subscribe();
-        let state = carrier.state();
+        carrier.look(|state| MemoryArrivals::begin_at(carrier, state, source, Arc::from(topic), from))
+    }
+
+    fn begin_at(
+        carrier: &MemoryCarrier,
+        state: &State,
+        source: &ServiceName,
+        topic: Arc<str>,
+        from: Vec<(Lane, Option<Hint>)>,
+    ) -> Result<MemoryArrivals, CarrierError> {
         if !state.reachable() {
             return Err(CarrierError::Unavailable("it is down".to_owned()));
         }
-        let topic: Arc<str> = Arc::from(topic);
         let start = |(lane, hint): (Lane, Option<Hint>)| {
             let end = state.lanes.get(&(source.clone(), Arc::clone(&topic), lane)).map_or(0, Vec::len);
             let behind = hint.as_ref().and_then(|hint| state.offset_behind(hint));
@@ -58,13 +63,16 @@ impl MemoryArrivals {
             lanes: from.into_iter().map(start).collect(),
             beacon: state.beacons.get(&(source.clone(), Arc::clone(&topic))).map_or(0, |last| last.number),
             topic,
-            changed,
             not_before: None,
         })
     }
 
     fn look(&mut self) -> Look {
-        let mut state = self.carrier.state();
+        let carrier = self.carrier.clone();
+        carrier.state.quietly(|state| self.look_at(state))
+    }
+
+    fn look_at(&mut self, state: &mut State) -> Look {
         if state.dead {
             return Look::Nothing(None);
         }
@@ -77,7 +85,7 @@ impl MemoryArrivals {
             let (epochs, heads) = (beacon.epochs.clone(), beacon.heads.clone());
             return Look::Arrival(Box::new(Carried::Beacon { epochs, heads }));
         }
-        match next(&mut state, &mut self.lanes, name) {
+        match next(state, &mut self.lanes, name) {
             Some((record, hint)) => Look::Arrival(Box::new(Carried::Record(record, hint))),
             None => Look::Nothing(state.faults.flaps_after(state.born.elapsed())),
         }
@@ -124,10 +132,10 @@ impl Arrivals for MemoryArrivals {
                     sleep_until(at).await;
                     self.not_before = None;
                 }
-                self.changed.borrow_and_update();
+                let (version, drip) = self.carrier.state.look(|state| state.faults.drip);
                 match self.look() {
                     Look::Arrival(carried) => {
-                        self.not_before = self.carrier.state().faults.drip.map(|drip| Instant::now() + drip);
+                        self.not_before = drip.map(|drip| Instant::now() + drip);
                         return Some(Ok(*carried));
                     }
                     Look::Over(error) => return Some(Err(error)),
@@ -140,7 +148,7 @@ impl Arrivals for MemoryArrivals {
                         };
                         tokio::select! {
                             biased;
-                            changed = self.changed.changed() => if changed.is_err() { return None },
+                            () = self.carrier.state.newer_than(version) => {}
                             () = flap => {}
                         }
                     }

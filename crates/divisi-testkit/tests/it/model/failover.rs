@@ -12,9 +12,8 @@ use divisi_events::Carrier;
 use divisi_store::mutation::Mutation;
 use divisi_store::{Epoch, Lane, Pos};
 use divisi_testkit::disk::Place;
-use divisi_testkit::{Disk, FaultyFeed, Faults, History, MemoryCarrier, Outcome, Reached, Seeds, simulate};
+use divisi_testkit::{Disk, FaultyFeed, Faults, History, MemoryCarrier, Outcome, Reached, Seeds, Watched, simulate};
 use fastrand::Rng;
-use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
 use super::counted::{Counted, KEYS, lanes};
@@ -106,7 +105,7 @@ struct World {
     n_failovers: usize,
     n_crashes: usize,
     reader: Reader,
-    reached: watch::Sender<Reached>,
+    reached: Arc<Watched<Reached>>,
     carrier: Option<MemoryCarrier>,
     relays: Relays,
     consumers: Vec<Working>,
@@ -121,7 +120,7 @@ impl World {
         let mut disk = Disk::new().expect("a directory");
         let life = Life::first(&mut disk).await;
         let reader = Reader::open(&mut disk).await;
-        let reached = watch::Sender::new(Reached { today: Some(life.feed()), old: Vec::new(), calm: false });
+        let reached = Arc::new(Watched::new(Reached { today: Some(life.feed()), old: Vec::new(), calm: false }));
         let carrier = carrier.then(|| MemoryCarrier::new(Faults { lost: 0.15, ..Faults::BAD_DAY }, random.u64(..)));
         if let Some(carrier) = &carrier {
             reader.begin_on_carrier(&carrier.start()).await;
@@ -241,7 +240,7 @@ impl World {
         }
         let old = self.old.iter().map(|life| (life.feed(), life.epoch)).collect();
         let today = Some(self.life.feed());
-        self.reached.send_modify(|reached| (reached.today, reached.old) = (today, old));
+        self.reached.change(|reached| (reached.today, reached.old) = (today, old));
         self.relay();
     }
 
@@ -262,7 +261,7 @@ impl World {
     fn consume(&mut self) {
         self.n_consumers += 1;
         self.history.note(format!("consumer {}", self.n_consumers), "begins");
-        let feed = Arc::new(FaultyFeed::new(self.reached.subscribe(), self.random.u64(..)));
+        let feed = Arc::new(FaultyFeed::new(Arc::clone(&self.reached), self.random.u64(..)));
         let carrier = self.carrier.clone().map(|carrier| Arc::new(carrier) as Arc<dyn Carrier>);
         self.consumers.push(self.reader.consume(self.n_consumers, feed, carrier));
         if self.consumers.len() > 2 {
@@ -290,7 +289,7 @@ impl World {
     /// No more trouble; waits until the reader is where the source of today is.
     async fn heal(&mut self) -> Result<(), String> {
         self.history.note("everything", "heals");
-        self.reached.send_modify(|reached| reached.calm = true);
+        self.reached.change(|reached| reached.calm = true);
         if let Some(carrier) = &self.carrier {
             carrier.set_faults(Faults::NONE);
         }

@@ -11,11 +11,13 @@ use divisi_testkit::Disk;
 use divisi_testkit::disk::{BASE_MICROS, Place, Template};
 
 use super::counted::{Counted, TOPIC, lanes};
+use super::reader::READER;
 
 pub(super) const SOURCE: &str = "source";
 
 static TEMPLATE: LazyLock<Template> = LazyLock::new(|| {
-    let schema = Schema { topics: vec![TOPIC], ..Schema::default() };
+    let readers = vec![(READER.into(), TOPIC)];
+    let schema = Schema { topics: vec![TOPIC], readers, ..Schema::default() };
     Template::make(StoreName::of(SOURCE), schema).expect("a template")
 });
 
@@ -55,7 +57,7 @@ impl Life {
     async fn open(disk: &Disk, number: usize, place: Place, clock_off_micros: i64) -> Life {
         let clock = Clock::simulated(BASE_MICROS + clock_off_micros);
         let store = disk.open(&place, &TEMPLATE, clock).await.expect("the source opens");
-        let listeners = Listeners::none().allow(TOPIC, super::reader::READER).allow(TOPIC, SOURCE);
+        let listeners = Listeners::none().allow(TOPIC, READER).allow(TOPIC, SOURCE);
         let log = Log::new(store.clone(), listeners, LogOptions::default());
         let mut life = Life { number, place, store, log, epoch: Epoch(0) };
         life.epoch = life.epochs().await.current();
