@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use divisi_call::BoxFuture;
 use divisi_contract::event::LANES;
-use divisi_contract::{Answer, CallError, Context, Deadline};
+use divisi_contract::{Answer, CallError, CauseKind, Context, Deadline};
 use divisi_store::inbox::{Inbox, Watermark};
 use divisi_store::{Class, Epoch, Epochs, Lane, Pos, Read, Record, StoreError, StoreErrorKind, Tx, TxFailed};
 use tokio::sync::watch;
@@ -228,7 +228,7 @@ impl Input {
         match entering::enter(&self.shared.store, &self.inbox, &list, &lanes).await {
             Entering::Entered(diverged) => {
                 self.store_works();
-                info!(
+                debug!(
                     consumer.name = %self.shared.name,
                     event.source = %self.inbox.source,
                     event.topic = %self.inbox.topic,
@@ -602,6 +602,11 @@ impl Input {
             }
             CallError::Refused(refused @ FetchRefused::EpochAhead { .. }) => {
                 self.source_failed(refused.to_string());
+            }
+            // It ends in order and says so: no trouble, unless it stays away.
+            CallError::NotRun(cause) if cause.kind == CauseKind::Draining => {
+                debug!(event.source = %self.inbox.source, "`{}` is shutting down", self.inbox.source);
+                self.source.postpone(Instant::now());
             }
             CallError::NotRun(cause) | CallError::MayHaveRun(cause) => self.source_failed(cause.to_string()),
         }

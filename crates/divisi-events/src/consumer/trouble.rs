@@ -27,6 +27,12 @@ impl Trouble {
         self.since.replace(self.since.unwrap_or(now)).is_none()
     }
 
+    /// It is away for a reason, which is no trouble: later, and nobody is told.
+    pub(super) fn postpone(&mut self, now: Instant) {
+        self.attempts += 1;
+        self.until = Some(now + self.backoff.after(self.attempts));
+    }
+
     /// It works: how long it did not, if it did not.
     pub(super) fn over(&mut self, now: Instant) -> Option<Duration> {
         self.attempts = 0;
