@@ -135,6 +135,12 @@ impl Stores for Sqlite {
         Box::pin(async move { self.open_store(name, schema).await.map(|(store, _)| store) })
     }
 
+    fn exists<'a>(&'a self, name: &'a StoreName) -> BoxFuture<'a, Result<bool, OpenError>> {
+        let path = self.path(name);
+        let place = |source| OpenError::Place { what: path.display().to_string(), source };
+        Box::pin(std::future::ready(path.try_exists().map_err(place)))
+    }
+
     fn remove<'a>(&'a self, name: &'a StoreName) -> BoxFuture<'a, Result<(), OpenError>> {
         Box::pin(async move {
             let path = self.path(name);

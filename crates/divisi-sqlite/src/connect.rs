@@ -4,12 +4,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use divisi_store::{OpenError, StoreErrorKind};
+use divisi_store::{OpenError, StoreErrorKind, failpoint};
 use rusqlite::{Connection, OpenFlags};
 
 use crate::error::store_error;
 use crate::link::{Limit, Link};
-use crate::options::Options;
+use crate::options::{Options, Synchronous};
 
 /// The oldest SQLite that is accepted: those before could lose a write-ahead log that was reset while it was read.
 const VERSION_MIN: i32 = 3_051_003;
@@ -59,12 +59,23 @@ fn open(path: &Path, options: &Options) -> rusqlite::Result<Connection> {
         | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(if options.inline { Duration::ZERO } else { BUSY })?;
-    connection.pragma_update(None, "synchronous", options.synchronous.as_sql())?;
+    connection.pragma_update(None, "synchronous", synchronous(options).as_sql())?;
     connection.pragma_update(None, "foreign_keys", true)?;
     // A read error of mapped memory would be a signal instead of an error.
     connection.pragma_update_and_check(None, "mmap_size", 0, |_| Ok(()))?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;
     Ok(connection)
+}
+
+/// What a commit waits for. A control of a power cut test leaves syncs out: nobody else can.
+fn synchronous(options: &Options) -> Synchronous {
+    if failpoint::hit("synchronous.off") {
+        return Synchronous::Off;
+    }
+    if failpoint::hit("synchronous.normal") {
+        return Synchronous::Normal;
+    }
+    options.synchronous
 }
 
 /// Says in words why `path` could not be opened.

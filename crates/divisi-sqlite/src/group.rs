@@ -13,6 +13,7 @@
 //! not come stalls nobody. The job waits for it a little, once. The gate's mutex is never held while SQL runs, and who
 //! may not enter leaves its waker under the very lock that refused it, so no wake-up is lost.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::{Duration, Instant};
@@ -38,6 +39,8 @@ pub(crate) struct Gate {
     pub(crate) listener: Mutex<Option<Arc<dyn Committed>>>,
     /// Told each time the gate becomes idle.
     idle: Notify,
+    /// Whether a member runs, to look at without the lock.
+    running: AtomicBool,
 }
 
 struct State {
@@ -132,6 +135,7 @@ impl Gate {
             counters: Counters::default(),
             listener: Mutex::new(None),
             idle: Notify::new(),
+            running: AtomicBool::new(false),
         }
     }
 
@@ -154,6 +158,7 @@ impl Gate {
     pub(crate) fn leave(self: &Arc<Self>, writer: Box<Writer>, left: Left) -> Answer {
         let broken = writer.broken().cloned();
         let mut state = self.lock();
+        self.running.store(false, Ordering::Release);
         let group = &mut state.group;
         // Alone so far: what it saw is durable, so its refusal can be told at once.
         let alone = group.kept == 0 && matches!(left, Left::Undone);
@@ -200,6 +205,7 @@ impl Gate {
         let mut state = self.lock();
         state.phase = Phase::Idle;
         state.writer = Some(writer);
+        self.running.store(false, Ordering::Release);
         state.answering = true;
         let wakers = state.wake_for_idle();
         drop(state);

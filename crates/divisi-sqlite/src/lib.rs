@@ -35,5 +35,8 @@ pub use stats::Stats;
 /// `append.before` and `append.after` stand around the numbering of a transaction's events, `group.inside` after the
 /// release of its savepoint, `commit.before` and `commit.during` before the group's COMMIT (the latter when nothing
 /// can join any more and the sync is next), `commit.after` between the sync and the first who is told.
+///
+/// Two more fail nothing: at `synchronous.off` and `synchronous.normal` an `error` opens files with less than the
+/// options say, for tests that must see acknowledged writes lost in a power cut.
 pub const FAILPOINTS: [&str; 6] =
     ["append.before", "append.after", "group.inside", "commit.before", "commit.during", "commit.after"];

@@ -19,8 +19,9 @@ use crate::outbox::Ends;
 mod deferred;
 use deferred::Deferred;
 
-/// From so many pages in the write-ahead log on they are brought into the file.
-const CHECKPOINT_PAGES: i32 = 1_000;
+/// From so many pages in the write-ahead log on (16 MiB) they are brought into the file. A full group writes a
+/// thousand, and a checkpoint syncs too.
+const CHECKPOINT_PAGES: i32 = 4_000;
 
 /// The writer. Whoever has it is alone.
 pub(crate) struct Writer {
