@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::caller::{Call, Caller, Request};
-use crate::dispatch::{Served, malformed};
+use crate::dispatch::{Served, came_back_malformed, malformed};
 use crate::limit::InFlight;
 use crate::retry::Retry;
 use crate::route::{Place, Route};
@@ -117,22 +117,19 @@ impl<L: ?Sized + Send + Sync + 'static> Link<L> {
             let error = match answer.await {
                 Ok(bytes) => return codec::decode(&bytes).map_err(came_back_malformed),
                 Err(CallError::Refused(bytes)) => {
+                    let refused = codec::decode(&bytes);
                     return Err(
-                        codec::decode(&bytes).map_or_else(refused_in_unknown_terms, CallError::Refused)
+                        retry.conclude(refused.map_or_else(refused_in_unknown_terms, CallError::Refused))
                     );
                 }
                 Err(CallError::NotRun(cause)) => CallError::NotRun(cause),
                 Err(CallError::MayHaveRun(cause)) => CallError::MayHaveRun(cause),
             };
             if !retry.again(&error).await {
-                return Err(error);
+                return Err(retry.conclude(error));
             }
         }
     }
-}
-
-fn came_back_malformed<R>(error: codec::CodecError) -> CallError<R> {
-    CallError::unknown(CauseKind::Malformed, crate::dispatch::with_source(&error))
 }
 
 /// A newer callee may refuse for a reason that this caller does not know. Whatever it was, a refusal changed nothing.

@@ -96,11 +96,12 @@ where
             ),
         ));
     };
-    let encoded = codec::encode(arguments).map_err(malformed)?;
+    let fingerprint = codec::fingerprint(arguments).map_err(malformed)?;
     let scope = format!("{}.{}/{}", call.contract, call.method, cx.caller());
-    let keyed = Keyed::new(scope, key, codec::fingerprint(&encoded));
+    let keyed = Keyed::new(scope, key, fingerprint);
     match answers.kept(&keyed).await.map_err(CallError::widen)? {
-        Some(bytes) => codec::decode(&bytes).map(Kept::Answer).map_err(malformed),
+        // It is kept, so it ran; an answer of an older version may be one that nobody can read now.
+        Some(bytes) => codec::decode(&bytes).map(Kept::Answer).map_err(came_back_malformed),
         None => Ok(Kept::Run(cx.with_keyed(keyed))),
     }
 }
@@ -134,6 +135,11 @@ pub fn no_such_method<R>(contract: &str, method: &str) -> CallError<R> {
 
 pub(crate) fn malformed<R>(error: codec::CodecError) -> CallError<R> {
     CallError::not_run(CauseKind::Malformed, with_source(&error))
+}
+
+/// Bytes of an answer that is not what it should be: the method has run.
+pub(crate) fn came_back_malformed<R>(error: codec::CodecError) -> CallError<R> {
+    CallError::unknown(CauseKind::Malformed, with_source(&error))
 }
 
 pub(crate) fn with_source(error: &dyn std::error::Error) -> String {

@@ -17,6 +17,8 @@ pub struct Retry {
     repeatable: bool,
     deadline: Deadline,
     tries: u32,
+    /// Whether an earlier try may have run.
+    may_have_run: bool,
 }
 
 impl Retry {
@@ -27,7 +29,7 @@ impl Retry {
             Repeat::Idempotent => true,
             Repeat::Keyed => cx.idempotency_key().is_some(),
         };
-        Retry { repeatable, deadline: cx.deadline(), tries: 1 }
+        Retry { repeatable, deadline: cx.deadline(), tries: 1, may_have_run: false }
     }
 
     /// Waits and says `true` if the call that ended in `error` should be sent again.
@@ -45,7 +47,16 @@ impl Retry {
             return false;
         }
         self.tries += 1;
+        self.may_have_run |= error.may_have_run();
         tokio::time::sleep(pause).await;
         true
+    }
+
+    /// What the last try's error says of the whole call: that the last try did not run does not excuse an earlier one.
+    pub fn conclude<R>(&self, error: CallError<R>) -> CallError<R> {
+        match error {
+            CallError::NotRun(cause) if self.may_have_run => CallError::MayHaveRun(cause),
+            error => error,
+        }
     }
 }

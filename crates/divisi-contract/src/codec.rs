@@ -2,9 +2,12 @@
 //!
 //! MessagePack with field names: a type may gain fields, and an older peer still reads it.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 /// Why bytes could not become a value, or a value bytes.
 #[derive(Debug, thiserror::Error)]
@@ -41,7 +44,30 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
         .map_err(|source| CodecError::Decode { type_name: std::any::type_name::<T>(), source })
 }
 
-/// A hash of encoded arguments, by which a reused idempotency key is told from a repeated call.
-pub fn fingerprint(arguments: &[u8]) -> [u8; 16] {
-    xxhash_rust::xxh3::xxh3_128(arguments).to_be_bytes()
+/// A hash of arguments, by which a reused idempotency key is told from a repeated call.
+///
+/// It looks at what they say and not at their bytes: the fields of a struct and the entries of a map count in any
+/// order, and a field that is `None` is like one that is not there, so that a callee that learnt a new optional field
+/// still knows the call. A list has its order, so an argument of a keyed method is not a `HashSet`.
+pub fn fingerprint<T: Serialize + ?Sized>(arguments: &T) -> Result<[u8; 16], CodecError> {
+    let bytes = match serde_json::to_value(arguments) {
+        Ok(value) => encode(&canonical(value))?,
+        // What JSON has no words for, such as a map whose keys are structs, is told by its bytes.
+        Err(_) => encode(arguments)?,
+    };
+    Ok(xxhash_rust::xxh3::xxh3_128(&bytes).to_be_bytes())
+}
+
+/// The value with its maps sorted and without fields that are null.
+fn canonical(value: Value) -> Value {
+    match value {
+        Value::Array(values) => values.into_iter().map(canonical).collect(),
+        Value::Object(map) => {
+            let fields = map.into_iter().filter(|(_, field)| !field.is_null());
+            let sorted: BTreeMap<String, Value> =
+                fields.map(|(name, field)| (name, canonical(field))).collect();
+            Value::Object(sorted.into_iter().collect())
+        }
+        other => other,
+    }
 }

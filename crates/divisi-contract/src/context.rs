@@ -27,6 +27,8 @@ pub struct Context {
     trace: Trace,
     caller: ServiceName,
     idempotency_key: Option<Arc<str>>,
+    /// Whether the key was given here, and not by whoever calls: only then it goes along.
+    key_is_own: bool,
     keyed: Option<Arc<Keyed>>,
 }
 
@@ -61,6 +63,7 @@ impl Context {
             trace: Trace::root(),
             caller: caller.into(),
             idempotency_key: None,
+            key_is_own: false,
             keyed: None,
         }
     }
@@ -104,26 +107,25 @@ impl Context {
         self
     }
 
-    /// The same with an idempotency key: for the next keyed call, and for that one alone.
+    /// The same with an idempotency key, for keyed calls that are made with it. It goes to the callee, and no further:
+    /// a method that calls others gives them keys of its own, or none.
     #[must_use]
     pub fn with_key(mut self, key: impl Into<Arc<str>>) -> Context {
         self.idempotency_key = Some(key.into());
+        self.key_is_own = true;
         self
     }
 
-    /// What a callee sees when `caller` makes a call with this context. The key goes along only `with_key`:
-    /// it belongs to one method, so a method that calls others does not hand its own caller's key on.
+    /// What a callee sees when `caller` makes a call with this context. The key goes along only `with_key`, and only
+    /// when it was given here: it belongs to one call, so a method that calls others does not hand its own caller's on.
     #[must_use]
     pub fn for_call(&self, caller: &ServiceName, with_key: bool) -> Context {
         Context {
             deadline: self.deadline,
             trace: self.trace,
             caller: caller.clone(),
-            idempotency_key: if with_key && self.keyed.is_none() {
-                self.idempotency_key.clone()
-            } else {
-                None
-            },
+            idempotency_key: self.idempotency_key.clone().filter(|_| with_key && self.key_is_own),
+            key_is_own: false,
             keyed: None,
         }
     }
@@ -132,6 +134,7 @@ impl Context {
     #[must_use]
     pub fn with_keyed(mut self, keyed: Keyed) -> Context {
         self.keyed = Some(Arc::new(keyed));
+        self.key_is_own = false;
         self
     }
 }

@@ -1,0 +1,5 @@
+//! What a client concludes, in one binary.
+
+mod keys;
+mod retries;
+mod slots;
