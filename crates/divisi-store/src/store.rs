@@ -121,7 +121,13 @@ impl Store {
             Err(TxFailed::Body(Stop::Kept(bytes))) => {
                 codec::decode(&bytes).map(|value| (value, Vec::new())).map_err(|error| malformed(&error))
             }
-            Err(TxFailed::Body(Stop::Failed(error))) => Err(error),
+            Err(TxFailed::Body(Stop::Failed(error))) => {
+                // Everything was undone, the key too: the method may try once more.
+                if let Some(keyed) = keyed {
+                    keyed.did_not_happen();
+                }
+                Err(error)
+            }
             Err(TxFailed::DidNotHappen(error)) => {
                 if let Some(keyed) = keyed {
                     keyed.did_not_happen();
