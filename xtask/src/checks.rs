@@ -6,7 +6,7 @@ use std::process::Command;
 use anyhow::bail;
 
 use crate::command::cargo;
-use crate::crates;
+use crate::{crates, tidy};
 
 /// Everything that must hold, in the order in which it fails fastest.
 pub(crate) fn test() -> anyhow::Result<()> {
@@ -26,6 +26,7 @@ pub(crate) fn check() -> anyhow::Result<()> {
     needs("cc", "a C compiler, for the bundled SQLite: install gcc or clang")?;
     cargo(&["fmt", "--all", "--check"])?;
     crates::check()?;
+    tidy::check()?;
     cargo(&["clippy", "--workspace", "--all-targets", "--all-features", "--", "-D", "warnings"])
 }
 

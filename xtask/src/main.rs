@@ -3,6 +3,7 @@
 mod checks;
 mod command;
 mod crates;
+mod tidy;
 
 use std::process::ExitCode;
 
