@@ -2,7 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use xxhash_rust::xxh3::xxh3_64;
 
 use crate::RefusalSpec;
 
@@ -87,11 +86,6 @@ pub enum Verb {
 }
 
 impl Contract {
-    /// A hash of all that two sides must agree on. Equal hashes need no further look.
-    pub fn fingerprint(&self) -> u64 {
-        xxh3_64(serde_json::to_string(self).unwrap_or_default().as_bytes())
-    }
-
     /// The method called `name`.
     pub fn method(&self, name: &str) -> Option<&Method> {
         self.methods.iter().find(|method| method.name == name)

@@ -20,6 +20,10 @@ pub const VERSION_MIN: u16 = 1;
 pub const VERSION_MAX: u16 = 1;
 /// How much of what a stranger sent is repeated in the log.
 const SHOWN_MAX: usize = 40;
+/// How much of the other side's name is kept, in letters.
+const NAME_MAX: usize = 80;
+/// How much of the other side's reason is kept, in letters.
+const REASON_MAX: usize = 400;
 
 /// The client's greeting. Fields may be added: who does not know them passes over them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,8 +61,6 @@ pub struct Offer {
     pub contract: String,
     /// The contract's major version.
     pub version: u32,
-    /// The contract's fingerprint: equal ones are the same contract.
-    pub fingerprint: u64,
     /// Its methods. A request names a method by its place in this list.
     pub methods: Vec<String>,
 }
@@ -116,6 +118,34 @@ pub(crate) enum HandshakeError {
     /// The connection failed.
     #[error("the connection failed")]
     Io(#[from] io::Error),
+}
+
+impl Hello {
+    /// The same with a name that can stand in a log: a peer writes no lines of its own into it, and no long ones.
+    pub(crate) fn shown(mut self) -> Hello {
+        self.name = shown(&self.name, NAME_MAX);
+        self
+    }
+}
+
+impl Refuse {
+    /// The reason as it can stand in a log.
+    pub(crate) fn shown(&self) -> String {
+        shown(&self.message, REASON_MAX)
+    }
+}
+
+/// At most `max` letters of a text, with those escaped that a terminal would obey.
+fn shown(text: &str, max: usize) -> String {
+    let mut shown = String::new();
+    for letter in text.chars().take(max) {
+        if letter.is_control() {
+            shown.extend(letter.escape_default());
+        } else {
+            shown.push(letter);
+        }
+    }
+    shown
 }
 
 /// The version that both ranges contain, the newest of them.

@@ -88,6 +88,7 @@ impl Server {
         let mut connections = JoinSet::new();
         let mut refused = JoinSet::new();
         let mut shutdown = pin!(shutdown);
+        let mut in_trouble = false;
         loop {
             let accepted = tokio::select! {
                 () = &mut shutdown => break,
@@ -96,9 +97,15 @@ impl Server {
                 accepted = listener.accept() => accepted,
             };
             let (stream, peer) = match accepted {
-                Ok(accepted) => accepted,
+                Ok(accepted) => {
+                    in_trouble = false;
+                    accepted
+                }
                 Err(error) => {
-                    warn!(error = %error, "cannot accept a connection: {error}");
+                    // Once for a time of trouble, not for every attempt.
+                    if !std::mem::replace(&mut in_trouble, true) {
+                        warn!(error = %error, "cannot accept a connection, trying again: {error}");
+                    }
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                     continue;
                 }

@@ -66,8 +66,8 @@ async fn greet(stream: TcpStream, name: &str, limits: &Limits) -> Result<Dialled
     let welcome: Welcome = match Kind::of(frame.kind) {
         Some(Kind::Welcome) => handshake::parse(Kind::Welcome, &frame.body)?,
         Some(Kind::Refuse) => {
-            let Refuse { message } = handshake::parse(Kind::Refuse, &frame.body)?;
-            return Err(HandshakeError::Refused { message });
+            let refuse: Refuse = handshake::parse(Kind::Refuse, &frame.body)?;
+            return Err(HandshakeError::Refused { message: refuse.shown() });
         }
         _ => return Err(HandshakeError::NotAGreeting { kind: frame.kind }),
     };

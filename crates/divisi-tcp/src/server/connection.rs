@@ -237,12 +237,13 @@ impl Connection {
             "call",
             call.contract = contract,
             call.method = method,
-            call.caller = %self.caller,
+            call.caller = self.caller.as_str(),
             trace.id = format_args!("{:032x}", head.trace.trace_id),
         );
         let mut cx = Context::root(&self.caller).with_trace(head.trace).with_deadline(deadline);
         if let Some(key) = head.key {
-            cx = cx.with_key(key);
+            // The caller's, not the handler's: it does not go along with what the handler calls.
+            cx = cx.with_key(key).for_call(&self.caller, true);
         }
         body.advance(offset);
         let dispatch = Arc::clone(dispatch);

@@ -37,7 +37,7 @@ pub(super) async fn greet(
     if kind != Kind::Hello as u8 {
         return Err(HandshakeError::NotAGreeting { kind });
     }
-    let hello: Hello = handshake::parse(Kind::Hello, &body)?;
+    let hello = handshake::parse::<Hello>(Kind::Hello, &body)?.shown();
     let version = match handshake::agree(&hello) {
         Ok(version) => version,
         Err(refuse) => {

@@ -36,7 +36,6 @@ impl Offers {
             service: row.service.as_str().to_owned(),
             contract: row.contract.name.clone(),
             version: row.contract.version,
-            fingerprint: row.contract.fingerprint(),
             methods: row.contract.methods.iter().map(|method| method.name.clone()).collect(),
         };
         self.0.iter().map(offer).collect()

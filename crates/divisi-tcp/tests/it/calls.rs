@@ -198,3 +198,10 @@ async fn bulk_has_a_connection_of_its_own() {
     sorted.sort();
     assert_eq!(sorted, ["bulk", "call"]);
 }
+
+#[tokio::test]
+async fn a_key_that_came_with_a_call_goes_no_further() {
+    let server = Running::start(Limits::default()).await;
+    let outcome = ask(&server.client(), &ONWARD, &cx().with_key("order-17"), b"").await;
+    assert_eq!(outcome, Ok(Bytes::from_static(b"None")), "what the callee calls next is another call");
+}

@@ -30,6 +30,39 @@ async fn another_major_version_is_refused_in_words() {
 }
 
 #[tokio::test]
+async fn two_major_versions_are_served_side_by_side() {
+    const NEWER: Call = probe(2, "echo");
+    const NEWEST: Call = probe(3, "echo");
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let client = client(&listener.local_addr().expect("it is bound").to_string(), Limits::default());
+    let served = async {
+        let (stream, _) = listener.accept().await.expect("the client connects");
+        let mut raw = Raw::over(stream);
+        raw.first().await;
+        let mut both = welcome();
+        let newer = both.contracts[0].clone();
+        both.contracts.push(divisi_tcp::handshake::Offer { version: 2, ..newer });
+        raw.greet_as(Kind::Welcome, &both).await;
+        let mut asked = Vec::new();
+        for _ in 0..2 {
+            let request = raw.next().await.expect("a request comes");
+            asked.push(request.body[1]);
+            raw.send(Kind::Answer as u8, request.id, b"\0").await;
+        }
+        (asked, raw)
+    };
+    let cx = cx();
+    let calls = async {
+        assert_eq!(ask(&client, &ECHO, &cx, b"").await, Ok(Bytes::new()));
+        assert_eq!(ask(&client, &NEWER, &cx, b"").await, Ok(Bytes::new()));
+        let text = "serves versions 1 and 2 of the contract `probe`, this caller knows version 3";
+        assert_not_run(&ask(&client, &NEWEST, &cx, b"").await, CauseKind::NoSuchMethod, text);
+    };
+    let ((asked, _raw), ()) = tokio::join!(served, calls);
+    assert_eq!(asked, [0, 2], "each version by its own place in the list");
+}
+
+#[tokio::test]
 async fn what_is_not_served_is_refused_in_words() {
     const METHOD: Call = probe(1, "fly");
     const CONTRACT: Call = Call { contract: "birds", version: 1, method: "fly", repeat: Repeat::Once };
@@ -139,6 +172,40 @@ async fn rubbish_ends_the_connection_with_one_warning() {
     }
     assert!(ask(&server.client(), &ECHO, &cx(), b"").await.is_ok(), "others notice nothing");
     assert_eq!(log.text().matches("WARN").count(), 4, "{}", log.text());
+}
+
+#[tokio::test]
+async fn a_peer_cannot_write_lines_into_the_log() {
+    let log = Log::default();
+    let _logging = log.start();
+    let forged = format!("x`\n2026-01-01 ERROR \x1b[31mforged\n{}", "y".repeat(100_000));
+    let server = Running::start(Limits::default()).await;
+    let mut raw = Raw::connect(&server.addr).await;
+    raw.greet(&divisi_tcp::handshake::Hello { name: forged.clone(), ..hello(1, 1) }).await;
+    assert_eq!(raw.first().await.kind, Kind::Welcome as u8);
+    raw.write(&[0xff; 13]).await;
+    assert!(raw.next().await.is_none(), "it is cut, with a warning that names it");
+
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let limits = Limits { unreachable_after: Duration::from_millis(300), ..Limits::default() };
+    let client = client(&listener.local_addr().expect("it is bound").to_string(), limits);
+    let refuses = async {
+        let (stream, _) = listener.accept().await.expect("the client connects");
+        let mut raw = Raw::over(stream);
+        raw.first().await;
+        let refuse = divisi_tcp::handshake::Refuse { message: forged };
+        raw.greet_as(Kind::Refuse, &refuse).await;
+        raw
+    };
+    let cx = cx();
+    let (outcome, _raw) = tokio::join!(ask(&client, &ECHO, &cx, b""), refuses);
+    assert_not_run(&outcome, CauseKind::Unreachable, "refused");
+
+    let text = log.text();
+    assert!(text.len() < 10_000, "{} bytes are too many", text.len());
+    assert!(text.matches("forged").count() >= 2, "both were logged: {text}");
+    assert!(text.lines().all(|line| !line.starts_with("2026-01-01")), "{text}");
+    assert!(!text.contains('\x1b'), "{text}");
 }
 
 #[tokio::test]

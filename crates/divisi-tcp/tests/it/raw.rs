@@ -114,7 +114,6 @@ pub(crate) fn welcome() -> Welcome {
         service: "posts".to_owned(),
         contract: contract.to_owned(),
         version: 1,
-        fingerprint: 0,
         methods,
     };
     let methods = probe.methods.iter().map(|method| method.name.clone()).collect();

@@ -19,9 +19,10 @@ pub(crate) const REFUSE: Call = call("refuse");
 pub(crate) const CONTEXT: Call = call("context");
 pub(crate) const WAIT: Call = call("wait");
 pub(crate) const LARGE: Call = call("large");
+pub(crate) const ONWARD: Call = call("onward");
 pub(crate) const PANIC: Call = call("panic");
 pub(crate) const PANIC_LATER: Call = call("panic_later");
-const METHODS: [&str; 7] = ["echo", "refuse", "context", "wait", "large", "panic", "panic_later"];
+const METHODS: [&str; 8] = ["echo", "refuse", "context", "wait", "large", "panic", "panic_later", "onward"];
 
 const fn call(method: &'static str) -> Call {
     Call { contract: "probe", version: 1, method, repeat: Repeat::Once }
@@ -114,6 +115,10 @@ impl Dispatch for Probe {
                 dropped.0 = None;
                 permit.map_err(|_| CallError::unknown(CauseKind::Bug, "the gate is closed"))?.forget();
                 Ok(arguments)
+            }),
+            "onward" => Box::pin(async move {
+                let key = cx.for_call(&ServiceName::from("posts"), true).idempotency_key().map(str::to_owned);
+                Ok(Bytes::from(format!("{key:?}")))
             }),
             "large" => Box::pin(async move {
                 let n: usize = String::from_utf8_lossy(&arguments).parse().unwrap_or(0);
