@@ -11,7 +11,7 @@ use divisi_store::mutation::{self, Mutation};
 
 /// Plays one seed alone, and prints its history.
 pub const SEED: &str = "DIVISI_SEED";
-/// How many times the usual number of seeds are played.
+/// How many times the usual number of seeds are played: 10 for a long run, 0.1 for a short one.
 pub const TIMES: &str = "DIVISI_SEED_TIMES";
 
 /// What came of one seed.
@@ -82,8 +82,8 @@ impl Seeds {
         mistake: Option<Mutation>,
         play: &(impl Fn(u64) -> Outcome + Sync),
     ) -> Option<(u64, Outcome)> {
-        let times = env::var(TIMES).ok().and_then(|times| times.parse().ok()).unwrap_or(1);
-        let count = self.count.saturating_mul(times);
+        let times: f64 = env::var(TIMES).ok().and_then(|times| times.parse().ok()).unwrap_or(1.0);
+        let count = (self.count as f64 * times) as u64;
         let n_kept = self.kept.len() as u64;
         let next = AtomicU64::new(0);
         let found = AtomicBool::new(false);

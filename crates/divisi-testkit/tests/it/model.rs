@@ -5,6 +5,7 @@
 
 mod counted;
 mod failover;
+mod faults;
 mod protocol;
 mod reader;
 mod relays;

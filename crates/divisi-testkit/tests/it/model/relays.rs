@@ -62,9 +62,18 @@ impl Drop for Relays {
 }
 
 /// A relay believes that it leads, whoever does; only the transaction of its cursor tells.
-struct Believes {
+pub(super) struct Believes {
     token: u64,
     leader: Arc<AtomicU64>,
+}
+
+impl Believes {
+    /// Two of which the second leads, with tokens 1 and 2.
+    pub(super) fn two() -> (Arc<Believes>, Arc<Believes>) {
+        let leader = Arc::new(AtomicU64::new(2));
+        let of = |token| Arc::new(Believes { token, leader: Arc::clone(&leader) });
+        (of(1), of(2))
+    }
 }
 
 impl Lease for Believes {
