@@ -12,8 +12,9 @@ mod storm;
 mod transactions;
 
 pub use answers::{
-    a_kept_answer_is_given_again, a_key_with_other_arguments_is_refused,
-    a_second_transaction_of_a_keyed_method_is_refused, an_answer_is_kept_only_with_what_it_answers_for,
+    a_kept_answer_is_given_again, a_kept_answer_that_cannot_be_read_has_run,
+    a_key_with_other_arguments_is_refused, a_second_transaction_of_a_keyed_method_is_refused,
+    an_answer_is_kept_only_with_what_it_answers_for,
 };
 pub use log::{
     a_page_is_in_order_and_within_its_limits, an_epoch_begins_above_every_other_and_remembers_the_forks,
@@ -26,9 +27,10 @@ pub use opening::{
 pub use storm::sixteen_writers_of_whom_half_fail_leave_a_dense_log;
 pub use transactions::{
     a_dropped_transaction_is_whole_or_nothing, a_foreign_topic_is_refused,
-    a_nested_part_that_fails_takes_its_events_along, a_panic_undoes_everything, a_read_cannot_write,
-    a_read_sees_one_state, a_refusal_changes_nothing, a_transaction_inside_another_is_refused,
-    rows_and_events_commit_together, values_come_back_as_they_were,
+    a_nested_part_that_fails_takes_its_events_along, a_panic_undoes_everything,
+    a_part_that_fails_hides_no_refused_event, a_read_cannot_write, a_read_sees_one_state,
+    a_refusal_changes_nothing, a_transaction_inside_another_is_refused, rows_and_events_commit_together,
+    two_statements_in_one_text_are_refused, values_come_back_as_they_were,
     waiting_is_refused_where_nothing_can_wait, what_is_too_large_is_refused,
 };
 
@@ -47,8 +49,11 @@ pub async fn store_suite(stores: &dyn Stores) {
     a_read_cannot_write(stores).await;
     what_is_too_large_is_refused(stores).await;
     a_foreign_topic_is_refused(stores).await;
+    a_part_that_fails_hides_no_refused_event(stores).await;
+    two_statements_in_one_text_are_refused(stores).await;
     values_come_back_as_they_were(stores).await;
     a_kept_answer_is_given_again(stores).await;
+    a_kept_answer_that_cannot_be_read_has_run(stores).await;
     a_key_with_other_arguments_is_refused(stores).await;
     a_second_transaction_of_a_keyed_method_is_refused(stores).await;
     an_answer_is_kept_only_with_what_it_answers_for(stores).await;

@@ -104,38 +104,38 @@ impl Store {
         let outcome = self
             .run(Class::Call, async move |tx: &mut Tx| {
                 tx.set_cause(trace, None);
-                let Some(keyed) = keyed else { return body(tx).await.map_err(Stop::Failed) };
-                match seen::claim(tx, keyed).await.map_err(|error| Stop::Failed(error.into()))? {
+                let Some(keyed) = keyed else { return body(tx).await.map(Done::Now) };
+                match seen::claim(tx, keyed).await? {
                     Claim::New => {}
-                    Claim::Kept(bytes) => return Err(Stop::Kept(bytes)),
-                    Claim::OtherArguments => return Err(Stop::Failed(key_reused(keyed))),
+                    // It ends like one that changed something: what it saw may be of a twin in the same group, and is
+                    // as true as that group's commit.
+                    Claim::Kept(bytes) => return Ok(Done::Before(bytes)),
+                    Claim::OtherArguments => return Err(key_reused(keyed)),
                 }
-                let value = body(tx).await.map_err(Stop::Failed)?;
-                let bytes = codec::encode(&value).map_err(|error| Stop::Failed(malformed(&error)))?;
-                seen::keep(tx, keyed, &bytes).await.map_err(|error| Stop::Failed(error.into()))?;
-                Ok(value)
+                let value = body(tx).await?;
+                let bytes = codec::encode(&value).map_err(|error| malformed(&error))?;
+                seen::keep(tx, keyed, &bytes).await?;
+                Ok(Done::Now(value))
             })
             .await;
-        match outcome {
-            Ok(done) => Ok(done),
-            Err(TxFailed::Body(Stop::Kept(bytes))) => {
-                codec::decode(&bytes).map(|value| (value, Vec::new())).map_err(|error| malformed(&error))
+        let undone = match outcome {
+            Ok((Done::Now(value), positions)) => return Ok((value, positions)),
+            Ok((Done::Before(bytes), _)) => {
+                // It is kept, so it ran; an answer of an older version may be one that nobody can read now.
+                let value = codec::decode(&bytes);
+                return value
+                    .map(|value| (value, Vec::new()))
+                    .map_err(|error| CallError::unknown(CauseKind::Malformed, error.to_string()));
             }
-            Err(TxFailed::Body(Stop::Failed(error))) => {
-                // Everything was undone, the key too: the method may try once more.
-                if let Some(keyed) = keyed {
-                    keyed.did_not_happen();
-                }
-                Err(error)
-            }
-            Err(TxFailed::DidNotHappen(error)) => {
-                if let Some(keyed) = keyed {
-                    keyed.did_not_happen();
-                }
-                Err(CallError::NotRun(error.cause()))
-            }
-            Err(TxFailed::MayHaveHappened(error)) => Err(CallError::MayHaveRun(error.cause())),
+            Err(TxFailed::MayHaveHappened(error)) => return Err(CallError::MayHaveRun(error.cause())),
+            Err(TxFailed::Body(error)) => error,
+            Err(TxFailed::DidNotHappen(error)) => CallError::NotRun(error.cause()),
+        };
+        // Everything was undone, the key too: the method may try once more.
+        if let Some(keyed) = keyed {
+            keyed.did_not_happen();
         }
+        Err(undone)
     }
 
     /// Runs `body` in a transaction of `class`; what [`Store::transact`] and the consumer stand on.
@@ -228,9 +228,12 @@ impl fmt::Debug for Store {
     }
 }
 
-enum Stop<R> {
-    Failed(CallError<R>),
-    Kept(Bytes),
+/// What a transaction answers.
+enum Done<T> {
+    /// What its closure brought.
+    Now(T),
+    /// What was kept under its key before.
+    Before(Bytes),
 }
 
 /// Marks this thread as inside a transaction's closure, for one poll.

@@ -33,9 +33,12 @@ pub struct Tx {
     refused: Option<StoreError>,
 }
 
-/// How many events had been emitted at some moment; see [`Tx::truncate`].
+/// How many events had been emitted at some moment, and whether one of them was refused; see [`Tx::truncate`].
 #[derive(Debug, Clone, Copy)]
-pub struct Mark(usize);
+pub struct Mark {
+    emitted: usize,
+    refused: bool,
+}
 
 impl Read {
     /// A read on an open session. Made by back ends, for [`outbox::read_page`](crate::outbox::read_page).
@@ -118,13 +121,16 @@ impl Tx {
 
     /// How many events have been emitted so far.
     pub fn mark(&self) -> Mark {
-        Mark(self.emitted.len())
+        Mark { emitted: self.emitted.len(), refused: self.refused.is_some() }
     }
 
-    /// Forgets the events that were emitted since `mark`.
+    /// Forgets the events that were emitted since `mark`, and what was wrong with them; an event that was refused
+    /// before still fails the transaction.
     pub fn truncate(&mut self, mark: Mark) {
-        self.emitted.truncate(mark.0);
-        self.refused = None;
+        self.emitted.truncate(mark.emitted);
+        if !mark.refused {
+            self.refused = None;
+        }
     }
 
     /// Opens a savepoint; the consumer puts each handler in one.

@@ -61,3 +61,12 @@ pub async fn an_answer_is_kept_only_with_what_it_answers_for(stores: &dyn Stores
     assert_eq!(add_keyed(&store, &keyed("k", 1), 5).await.expect("it commits"), 5);
     assert_eq!(is_consistent(&store).await.get("a"), Some(&5));
 }
+
+/// An answer that nobody can read any more is one of something that ran.
+pub async fn a_kept_answer_that_cannot_be_read_has_run(stores: &dyn Stores) {
+    let store = open(stores, "unreadable").await;
+    add_keyed(&store, &keyed("k", 1), 5).await.expect("it commits");
+    let now_a_text: Result<String, CallError> =
+        store.transact(&keyed("k", 1), async |_: &mut Tx| Ok("another shape".to_owned())).await;
+    assert!(now_a_text.is_err_and(|error| error.may_have_run()), "it did run, under this key");
+}

@@ -229,6 +229,56 @@ pub async fn a_foreign_topic_is_refused(stores: &dyn Stores) {
     assert!(is_consistent(&store).await.is_empty());
 }
 
+/// A part that fails takes its own refused events along and nobody else's: one that was refused before it still fails
+/// the transaction, and one that was refused inside it does not.
+pub async fn a_part_that_fails_hides_no_refused_event(stores: &dyn Stores) {
+    let store = open(stores, "hidden").await;
+    let part = async |tx: &mut Tx| -> Result<(), CallError> {
+        tx.emit(Foreign {});
+        Err(CallError::not_run(CauseKind::NotAllowed, "no"))
+    };
+    let before: Result<(), CallError> = store
+        .transact(&cx(), async |tx: &mut Tx| {
+            add(tx, "a", 1).await?;
+            tx.emit(Foreign {});
+            assert!(tx.nested(part).await.is_err());
+            Ok(())
+        })
+        .await;
+    assert!(
+        before.is_err_and(|error| error.to_string().contains("somebody.elses")),
+        "an event would be lost"
+    );
+    assert!(is_consistent(&store).await.is_empty());
+    store
+        .transact(&cx(), async |tx: &mut Tx| {
+            add(tx, "a", 1).await?;
+            assert!(tx.nested(part).await.is_err());
+            Ok::<(), CallError>(())
+        })
+        .await
+        .expect("what was undone is not missed");
+    assert_eq!(is_consistent(&store).await.get("a"), Some(&1));
+}
+
+/// A text of several statements is refused: only the first of them would run.
+pub async fn two_statements_in_one_text_are_refused(stores: &dyn Stores) {
+    let store = open(stores, "two").await;
+    let sql = "INSERT INTO account (id, balance) VALUES ('a', 1); INSERT INTO account (id, balance) VALUES ('b', 1)";
+    let refused: Result<u64, CallError> =
+        store.transact(&cx(), async |tx: &mut Tx| Ok(tx.execute(sql, params![]).await?)).await;
+    assert!(refused.is_err(), "half of it would be left out in silence: {refused:?}");
+    let sql = "SELECT balance FROM account; SELECT balance FROM account";
+    let refused: Result<Vec<(i64,)>, StoreError> =
+        store.read(async |read: &mut Read| read.query(sql, params![]).await).await;
+    assert!(refused.is_err());
+    let sql = "INSERT INTO account (id, balance) VALUES ('c', 1); -- and that is all\n ";
+    let fine: Result<u64, CallError> =
+        store.transact(&cx(), async |tx: &mut Tx| Ok(tx.execute(sql, params![]).await?)).await;
+    assert_eq!(fine.expect("a semicolon and words at the end are fine"), 1);
+    assert_eq!(balances(&store).await.into_keys().collect::<Vec<_>>(), ["c"]);
+}
+
 /// Values of every type come back as they were; parameters are found by number, in any order and more than once.
 pub async fn values_come_back_as_they_were(stores: &dyn Stores) {
     type Values = (Option<String>, i64, bool, f64, String, Vec<u8>);
