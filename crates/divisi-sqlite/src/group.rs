@@ -13,6 +13,7 @@
 //! not come stalls nobody. The job waits for it a little, once. The gate's mutex is never held while SQL runs, and who
 //! may not enter leaves its waker under the very lock that refused it, so no wake-up is lost.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
@@ -243,14 +244,14 @@ impl Gate {
         }
     }
 
-    /// Tells the listener. A listener that panics is our bug; the commit it was told of stands.
+    /// Tells the listener. One that panics is our bug; the commit it was told of stands, and it is told to forget.
     pub(crate) fn tell(&self, what: impl FnOnce(&dyn Committed)) {
         let listener = self.listener.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if let Some(listener) = listener {
-            let told = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| what(&*listener)));
-            if told.is_err() {
-                tracing::error!("a listener of commits panicked; the log in memory is not to be trusted");
-            }
+        let Some(listener) = listener else { return };
+        let panicked = catch_unwind(AssertUnwindSafe(|| what(&*listener))).is_err();
+        if panicked {
+            tracing::error!("a listener of commits panicked; what it has in memory is thrown away");
+            let _ = catch_unwind(AssertUnwindSafe(|| listener.forget()));
         }
     }
 }

@@ -3,7 +3,7 @@
 //! [`Sqlite`] opens the databases of services in a directory. There is one writer, and a commit is one sync: so
 //! transactions that wait together commit together, and every answer waits for the sync that makes it true.
 //!
-//! In reading order: [`options`], `place` and `owner` (where a file may live, and whose it is), `connect` (what each
+//! In reading order: [`options`], `place`, `owner` and `same_file` (where a file may live, whose it is, and whether it is still there), `connect` (what each
 //! setting is for), `migrate` and `epochs` (what happens before serving), `link` (statements), `writer` and `outbox`
 //! (the one connection that writes), `group` and `transaction` (who shares a commit), `snapshot` (reading),
 //! [`retention`], `backend` (all of it behind the seam of `divisi-store`).
@@ -20,6 +20,7 @@ mod outbox;
 mod owner;
 mod place;
 pub mod retention;
+mod same_file;
 mod scan;
 mod snapshot;
 mod stats;

@@ -5,11 +5,12 @@
 
 use std::fs::File;
 use std::io::{Read, Seek, Write};
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use divisi_store::OpenError;
 use rustix::fs::{FlockOperation, flock};
+
+use crate::same_file::SameFile;
 
 /// The lock; given back when it is dropped, or by the kernel when the process dies.
 #[derive(Debug)]
@@ -58,14 +59,8 @@ fn named(file: &File) -> String {
     }
 }
 
-/// Whether `path` still names the file that is open.
 fn is_at(file: &File, path: &Path) -> std::io::Result<bool> {
-    let open = file.metadata()?;
-    match path.metadata() {
-        Ok(found) => Ok((found.dev(), found.ino()) == (open.dev(), open.ino())),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(error),
-    }
+    SameFile::of(&file.metadata()?).is_at(path)
 }
 
 fn path_of(database: &Path) -> PathBuf {

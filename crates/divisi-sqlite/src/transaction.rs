@@ -26,8 +26,10 @@ impl Member {
 
     /// Begins an epoch above `above`, and commits it with the group.
     pub(crate) async fn begin_epoch(mut self, above: Epoch) -> Result<Epoch, StoreError> {
+        let now = self.gate.options.clock.now();
+        let begun = self.with(|writer| writer.begin_epoch(above, now));
+        // Only now: a panic before it must find the writer here, to give it back.
         let Some(mut writer) = self.writer.take() else { return Err(closed()) };
-        let begun = writer.begin_epoch(above, self.gate.options.clock.now());
         let left = match &begun {
             Ok(_) => Left::Epoch,
             Err(_) => {
@@ -78,10 +80,13 @@ impl Session for Member {
         mut self: Box<Self>,
         drafts: Vec<Draft>,
     ) -> BoxFuture<'static, Result<Vec<Position>, CommitError>> {
+        let gate = Arc::clone(&self.gate);
+        let kept = self.with(|writer| gate.keep(writer, drafts));
+        // Only now: a panic before it must find the writer here, to give it back.
         let Some(mut writer) = self.writer.take() else {
             return Box::pin(ready(Err(CommitError::DidNotHappen(closed()))));
         };
-        match self.gate.keep(&mut writer, drafts) {
+        match kept {
             Ok((positions, records)) => {
                 let ending = self.gate.leave(writer, Left::Kept(records));
                 Box::pin(async move {

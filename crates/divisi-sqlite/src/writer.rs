@@ -15,6 +15,7 @@ use crate::error::store_error;
 use crate::link::{Limit, Link};
 use crate::options::Options;
 use crate::outbox::Ends;
+use crate::same_file::SameFile;
 
 mod deferred;
 use deferred::Deferred;
@@ -26,6 +27,7 @@ const CHECKPOINT_PAGES: i32 = 4_000;
 /// The writer. Whoever has it is alone.
 pub(crate) struct Writer {
     path: PathBuf,
+    file: SameFile,
     source: ServiceName,
     options: Options,
     /// None after a commit of unknown outcome, until the file has been opened anew.
@@ -33,6 +35,8 @@ pub(crate) struct Writer {
     /// Why the group's transaction is gone. From then on no SQL runs until the group has ended: it would commit by
     /// itself.
     broken: Option<Broken>,
+    /// Whether the ends of lanes are being moved: a panic meanwhile leaves them wrong.
+    moving_ends: bool,
 }
 
 /// How a group's transaction came to its end before its COMMIT.
@@ -59,12 +63,18 @@ impl Writer {
         link: Link,
     ) -> rusqlite::Result<Writer> {
         let open = Open::new(link)?;
-        Ok(Writer { path, source, options, open: Some(open), broken: None })
+        let file = SameFile::named(&path).map_err(|_| rusqlite::Error::InvalidPath(path.clone()))?;
+        Ok(Writer { path, file, source, options, open: Some(open), broken: None, moving_ends: false })
     }
 
     /// Opens the transaction that a group shares, on a new connection if the last one cannot be trusted.
     pub(crate) fn open_group(&mut self) -> Result<(), StoreError> {
         self.broken = None;
+        self.moving_ends = false;
+        // One look a group: an answer for what went to a file that nobody finds again would be a lie.
+        if !self.file.is_at(&self.path).unwrap_or(false) {
+            return Err(gone());
+        }
         if self.open.is_none() {
             let limit = Arc::new(Limit::new(self.options.transaction_limit, self.options.inline));
             let open = connect::writer(&self.path, &self.options, limit).and_then(Open::new);
@@ -121,6 +131,20 @@ impl Writer {
     ) -> Result<Vec<Position>, StoreError> {
         self.alive()?;
         self.open()?.link.limit().check()?;
+        self.moving_ends = true;
+        let kept = self.number(drafts, at, records);
+        self.moving_ends = false;
+        let positions = kept?;
+        failpoint::hit("group.inside");
+        Ok(positions)
+    }
+
+    fn number(
+        &mut self,
+        drafts: Vec<Draft>,
+        at: Timestamp,
+        records: &mut Vec<Arc<Record>>,
+    ) -> Result<Vec<Position>, StoreError> {
         injected("append.before")?;
         let first = records.len();
         let source = self.source.clone();
@@ -134,7 +158,6 @@ impl Writer {
             }
             return Err(error);
         }
-        failpoint::hit("group.inside");
         Ok(positions)
     }
 
@@ -155,6 +178,10 @@ impl Writer {
     pub(crate) fn undo(&mut self) {
         let Some(open) = &self.open else { return };
         open.link.limit().stop();
+        if std::mem::take(&mut self.moving_ends) && self.broken.is_none() {
+            // The rows could be taken back and the ends not, which would leave a hole: the whole group goes.
+            self.broken = Some(Broken::by(panicked()));
+        }
         if self.broken.is_some() {
             return;
         }
@@ -238,8 +265,11 @@ impl Writer {
         let begun =
             open.link.as_ours(|connection| epochs::begin(connection, above, now)).map_err(store_error);
         let epoch = self.notice(begun)?;
+        self.moving_ends = true;
         let before = self.open_mut()?.ends.enter(epoch);
-        if let Err(error) = self.release() {
+        let released = self.release();
+        self.moving_ends = false;
+        if let Err(error) = released {
             self.open_mut()?.ends.enter(before);
             return Err(error);
         }
@@ -342,6 +372,17 @@ impl Broken {
 
 fn lost() -> StoreError {
     StoreError::new(StoreErrorKind::Io, "the database could not be opened again after a failed commit")
+}
+
+fn gone() -> StoreError {
+    StoreError::new(
+        StoreErrorKind::Io,
+        "the database's file was removed or replaced while it was in use, so nothing is written to it; stop the service, put the right file there and start it again",
+    )
+}
+
+fn panicked() -> StoreError {
+    StoreError::new(StoreErrorKind::Other, "the numbering of a transaction's events panicked")
 }
 
 fn injected(name: &str) -> Result<(), StoreError> {

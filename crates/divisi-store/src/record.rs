@@ -93,9 +93,10 @@ pub struct Draft {
 ///
 /// It must be quick and must not wait: everybody who writes waits for it.
 pub trait Committed: Send + Sync + 'static {
-    /// These records are committed, in this order within each lane.
+    /// These records are committed, in this order within each lane, all in the epoch of today.
     fn committed(&self, records: &[Arc<Record>]);
-    /// Nothing in memory may be trusted any more: an epoch began, or a commit's outcome is not known.
+    /// Nothing in memory may be trusted any more: an epoch began, or a commit's outcome is not known. What was committed
+    /// together with the beginning of an epoch is told by this alone.
     fn forget(&self);
 }
 

@@ -167,11 +167,11 @@ impl Closing {
                 Counters::add(&counters.members, group.kept as u64);
                 counters.members_max.fetch_max(group.kept as u64, std::sync::atomic::Ordering::Relaxed);
                 let records = std::mem::take(&mut group.records);
-                if !records.is_empty() {
-                    gate.tell(|listener| listener.committed(&records));
-                }
                 if group.epoch {
+                    // Not of the records too: between the two words those of the new epoch would be taken for the old.
                     gate.tell(|listener| listener.forget());
+                } else if !records.is_empty() {
+                    gate.tell(|listener| listener.committed(&records));
                 }
                 Ending::Committed
             }

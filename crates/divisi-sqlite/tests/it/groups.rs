@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use divisi_contract::{Answer, CallError, CauseKind};
+use divisi_contract::{Answer, CallError, CauseKind, Keyed};
 use divisi_sqlite::{Options, Stats};
 use divisi_store::conformance::account::{add, balances, cx, deposit, is_consistent};
 use divisi_store::{Class, Committed, Record, Store, Tx, params};
@@ -322,7 +322,7 @@ async fn a_closure_that_computes_too_long_fails_alone() {
 
 #[tokio::test]
 async fn a_refusal_of_one_alone_is_answered_without_a_commit() {
-    let Fixture { store, backend, .. } = fixture(fast()).await;
+    let Fixture { store, backend, dir: _dir } = fixture(fast()).await;
     let mut alone: Vec<Deposit<'_>> = vec![Box::pin(member(&store, "a".to_owned(), Does::Refuses))];
     let answer = poll_each_once(&mut alone).await.remove(0).expect("it is answered at once");
     assert_eq!(kind(&answer), Some(CauseKind::NotAllowed));
@@ -468,4 +468,105 @@ fn a_runtime_that_ends_undoes_what_nobody_was_promised() {
         assert_eq!(is_consistent(&store).await.into_keys().collect::<Vec<_>>(), ["b"]);
         Fixture { dir, store, backend }.close_and_check().await;
     });
+}
+
+/// Two calls under one key in one group: the second is answered what the first one was, and knows as little as it.
+#[tokio::test]
+async fn a_twin_in_the_same_group_knows_no_more_than_its_sibling() {
+    let test = "groups::a_twin_in_the_same_group_knows_no_more_than_its_sibling";
+    if !own_process::with_failpoints(test, "commit.before=error@1;commit.during=error@1") {
+        return;
+    }
+    let Fixture { store, backend, dir } = fixture(fast()).await;
+    let keyed = || cx().with_keyed(Keyed::new("bank.add/test".to_owned(), "k".into(), [7; 16]));
+    let twins = async || {
+        let (one, other) = (keyed(), keyed());
+        let mut members: Vec<Deposit<'_>> = Vec::new();
+        for cx in [&one, &other] {
+            let store = &store;
+            members.push(Box::pin(async move {
+                store.transact(cx, async |tx: &mut Tx| add(tx, "a", 1).await).await
+            }));
+        }
+        assert!(poll_each_once(&mut members).await.iter().all(Option::is_none), "nobody is answered early");
+        let other = members.pop().expect("two").await;
+        (members.remove(0).await, other)
+    };
+    let (one, other) = twins().await;
+    assert!(
+        matches!((&one, &other), (Err(CallError::NotRun(_)), Err(CallError::NotRun(_)))),
+        "{one:?} {other:?}"
+    );
+    let (one, other) = twins().await;
+    assert!(
+        matches!((&one, &other), (Err(CallError::MayHaveRun(_)), Err(CallError::MayHaveRun(_)))),
+        "one would conclude that nothing ran under its key: {one:?} {other:?}"
+    );
+    let (one, other) = twins().await;
+    assert_eq!((one.expect("it commits"), other.expect("the same answer")), (1, 1));
+    assert_eq!(is_consistent(&store).await.get("a"), Some(&1), "once");
+    Fixture { store, backend, dir }.close_and_check().await;
+}
+
+/// A member whose numbering panics takes its group along, since the ends of lanes cannot be trusted; nothing is stuck
+/// and no position is skipped.
+#[tokio::test]
+async fn a_panic_while_events_are_numbered_leaves_no_hole_and_nobody_waiting() {
+    let name = "groups::a_panic_while_events_are_numbered_leaves_no_hole_and_nobody_waiting";
+    if !own_process::is_child() {
+        for point in ["append.before", "append.after", "group.inside"] {
+            own_process::with_failpoints(name, &format!("{point}=panic@2"));
+        }
+        return;
+    }
+    let Fixture { store, backend, dir } = fixture(fast()).await;
+    let mut members: Vec<(Does, Option<Deposit<'_>>)> = (0..3)
+        .map(|n| {
+            let does = if n == 1 { Does::Panics } else { Does::Commits };
+            let deposit = deposit(&store, "a", 1);
+            (does, Some(Box::pin(async move { deposit.await.map(|done| done.0) }) as Deposit<'_>))
+        })
+        .collect();
+    std::future::poll_fn(|task| std::task::Poll::Ready(poll_members(&mut members, task))).await;
+    assert!(members[1].1.is_none(), "it panicked");
+    let [(_, Some(before)), _, (_, Some(after))] = &mut members[..] else { panic!("two are left") };
+    let before = tokio::time::timeout(Duration::from_secs(20), before).await.expect("nobody is stuck");
+    assert_eq!(kind(&before), Some(CauseKind::Conflict), "safe to try again");
+    let after = tokio::time::timeout(Duration::from_secs(20), after).await.expect("nobody is stuck");
+    assert_eq!(after.expect("it is of the next group"), 1);
+    let (_, positions) = deposit(&store, "a", 1).await.expect("the store goes on");
+    assert_eq!(positions[0].pos.0, 2, "no position was skipped");
+    is_consistent(&store).await;
+    drop(members);
+    Fixture { store, backend, dir }.close_and_check().await;
+}
+
+/// Those who share a group with the beginning of an epoch are of two epochs, and a listener never hears of the later
+/// one before it was told to forget the earlier.
+#[tokio::test]
+async fn a_listener_hears_of_no_record_of_an_epoch_before_it_forgot_the_one_before() {
+    let Fixture { store, backend, dir } = fixture(fast()).await;
+    let heard = Arc::new(Heard::default());
+    store.backend().listen(Arc::clone(&heard) as Arc<dyn Committed>);
+    deposit(&store, "a", 1).await.expect("it commits");
+    let before = heard.records.lock().expect("no panic")[0].epoch;
+    let above = |store: &Store| {
+        let store = store.clone();
+        Box::pin(async move { Ok(store.backend().begin_epoch(before).await.expect("an epoch begins").0) })
+    };
+    let mut members: Vec<Deposit<'_>> = vec![
+        Box::pin(async { deposit(&store, "a", 1).await.map(|done| done.0) }),
+        above(&store),
+        Box::pin(async { deposit(&store, "a", 1).await.map(|done| done.0) }),
+    ];
+    assert!(poll_each_once(&mut members).await.iter().all(Option::is_none), "they are one group");
+    for member in members {
+        member.await.expect("it commits");
+    }
+    assert_eq!(*heard.forgot.lock().expect("no panic"), 1);
+    let epochs: Vec<_> = heard.records.lock().expect("no panic").iter().map(|record| record.epoch).collect();
+    assert!(epochs.iter().all(|epoch| *epoch == before), "the log is read again instead: {epochs:?}");
+    let (_, positions) = deposit(&store, "a", 1).await.expect("it commits");
+    assert!(positions[0].epoch > before && positions[0].pos.0 == 4);
+    Fixture { store, backend, dir }.close_and_check().await;
 }

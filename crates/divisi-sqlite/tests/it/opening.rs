@@ -145,3 +145,23 @@ async fn an_older_copy_put_back_begins_an_epoch_that_forks_where_the_copy_ended(
     assert_eq!(whole_log(&store).await.len(), 2);
     store.close().await;
 }
+
+#[tokio::test]
+async fn nothing_is_acknowledged_once_the_file_was_removed_or_replaced() {
+    for replaced in [false, true] {
+        let Fixture { store, dir, .. } = fixture(fast()).await;
+        deposit(&store, "a", 1).await.expect("it commits");
+        let (file, aside) = (dir.path().join("bank.db"), dir.path().join("aside"));
+        fs::rename(&file, &aside).expect("it is moved away");
+        if replaced {
+            fs::copy(&aside, &file).expect("another file in its place");
+        }
+        let refused = deposit(&store, "a", 1).await.expect_err("who starts again would not find it");
+        assert!(!refused.may_have_run() && refused.to_string().contains("removed or replaced"), "{refused}");
+        assert_eq!(file.exists(), replaced, "and no empty one is made");
+        fs::rename(&aside, &file).expect("it is put back");
+        deposit(&store, "a", 1).await.expect("the store goes on");
+        assert_eq!(balances(&store).await.get("a"), Some(&2));
+        store.close().await;
+    }
+}

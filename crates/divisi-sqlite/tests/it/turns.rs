@@ -67,7 +67,7 @@ async fn calls_go_before_consumers_that_wait_longer() {
 
 #[tokio::test]
 async fn a_consumer_has_one_turn_in_a_group_while_a_call_waits() {
-    let Fixture { store, backend, .. } = fixture(fast()).await;
+    let Fixture { store, backend, dir: _dir } = fixture(fast()).await;
     let order = Mutex::new(Vec::new());
     let running = store.backend().begin(Class::Call).await.expect("a turn");
     let mut call = vec![turn(&store, Class::Call, "call", &order)];
@@ -120,7 +120,7 @@ async fn one_that_was_woken_and_is_not_polled_stalls_nobody() {
 
 #[tokio::test]
 async fn one_that_was_woken_and_goes_away_stalls_nobody() {
-    let Fixture { store, .. } = fixture(fast()).await;
+    let Fixture { store, dir: _dir, .. } = fixture(fast()).await;
     let order = Mutex::new(Vec::new());
     let running = store.backend().begin(Class::Call).await.expect("a turn");
     let mut leaving = vec![turn(&store, Class::Call, "leaving", &order)];
@@ -155,7 +155,7 @@ async fn a_full_group_leaves_the_others_to_the_next_and_overtakes_nobody_for_eve
 
 #[tokio::test]
 async fn a_consumer_is_not_starved_by_calls() {
-    let Fixture { store, .. } = fixture(fast()).await;
+    let Fixture { store, dir: _dir, .. } = fixture(fast()).await;
     let stop = Arc::new(std::sync::atomic::AtomicBool::new(false));
     let mut calls = tokio::task::JoinSet::new();
     for writer in 0..16 {
