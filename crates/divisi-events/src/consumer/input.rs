@@ -34,12 +34,14 @@ use crate::lane::Switch;
 
 /// A question that has been out for so long waits at the source: it is taken back when another lane wants something.
 /// A younger one is about to be answered.
-const ASK_AGAIN_AFTER: Duration = Duration::from_millis(5);
+const ASK_AGAIN_AFTER: Duration = Duration::from_millis(1);
 /// How much longer than it may wait there a question may take in all.
 const ANSWER_SLACK: Duration = Duration::from_secs(15);
 /// How long telling the source of the last progress may delay a stop.
 const FAREWELL_MAX: Duration = Duration::from_secs(1);
-/// Answers in a row that bring nothing at once, before the source is given a rest.
+/// An answer that brings nothing, though the question may wait, comes at once if it takes less than this …
+const AT_ONCE: Duration = Duration::from_millis(5);
+/// … and after so many of them in a row the source is given a rest.
 const EMPTY_AT_ONCE_MAX: u32 = 3;
 
 /// One topic of one source.
@@ -564,7 +566,7 @@ impl Input {
                 }
             }
         });
-        let at_once = n_queued == 0 && now.duration_since(since) < ASK_AGAIN_AFTER;
+        let at_once = n_queued == 0 && now.duration_since(since) < AT_ONCE;
         self.n_empty_at_once = if at_once { self.n_empty_at_once + 1 } else { 0 };
         if gaps > 0 && n_queued == 0 {
             self.source_failed("it left out records in a lane".to_owned());

@@ -205,7 +205,9 @@ impl Queue {
     /// One event at `until`, and nothing before.
     pub(super) fn pause(&mut self, until: Instant) {
         self.let_go();
-        self.hold = Hold::Paused { until };
+        if !self.is_stopped() {
+            self.hold = Hold::Paused { until };
+        }
     }
 
     /// The next event failed in a way that is not known to pass: how often now.
@@ -232,7 +234,9 @@ impl Queue {
             _ => (now, 1, false),
         };
         self.let_go();
-        self.hold = Hold::BackOff { until: now + delay(attempts), since, attempts, alarmed };
+        if !self.is_stopped() {
+            self.hold = Hold::BackOff { until: now + delay(attempts), since, attempts, alarmed };
+        }
         attempts
     }
 
@@ -262,3 +266,6 @@ impl Queue {
         self.asked = false;
     }
 }
+
+#[cfg(test)]
+mod tests;
