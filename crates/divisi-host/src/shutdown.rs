@@ -47,12 +47,15 @@ pub enum Reason {
 
 /// The stages of a shutdown, in their order. What belongs to one ends before the next begins.
 ///
-/// Calls are drained before consumers stop, because an answer may wait for a projection; stores are last, because
+/// Strangers are answered before calls are drained, because an answer to them may need calls, even of this process to
+/// itself; calls before consumers stop, because an answer may wait for a projection; stores are last, because
 /// everything above writes to them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Stage {
     /// No new connection and no new call is taken.
     Accept,
+    /// Requests of strangers that run are answered, and no other is taken.
+    Edge,
     /// Calls that run come to their end.
     Calls,
     /// Consumers, relays and timers end after the batch that they are at.
@@ -127,11 +130,11 @@ impl fmt::Display for Reason {
 
 impl Stage {
     /// Every stage, in order.
-    pub const ALL: [Stage; 4] = [Stage::Accept, Stage::Calls, Stage::Consumers, Stage::Stores];
+    pub const ALL: [Stage; 5] = [Stage::Accept, Stage::Edge, Stage::Calls, Stage::Consumers, Stage::Stores];
 
     /// How much of what `left` is this stage's; what it does not use is there for those after it.
     ///
-    /// Calls get the most: they alone wait for somebody outside.
+    /// The edge gets the most: it alone waits for somebody outside.
     pub fn share(self, left: Duration) -> Duration {
         let after: u32 = Stage::ALL.iter().filter(|stage| **stage >= self).map(|stage| stage.weight()).sum();
         left * self.weight() / after
@@ -140,8 +143,8 @@ impl Stage {
     fn weight(self) -> u32 {
         match self {
             Stage::Accept | Stage::Stores => 1,
-            Stage::Calls => 6,
-            Stage::Consumers => 2,
+            Stage::Edge => 4,
+            Stage::Calls | Stage::Consumers => 2,
         }
     }
 }
@@ -150,6 +153,7 @@ impl fmt::Display for Stage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Stage::Accept => "stop accepting",
+            Stage::Edge => "answer strangers",
             Stage::Calls => "drain calls",
             Stage::Consumers => "stop consumers",
             Stage::Stores => "close stores",

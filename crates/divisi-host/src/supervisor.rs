@@ -69,7 +69,10 @@ pub struct Supervisor {
 /// Why a process could not start, if one of them could not.
 pub fn first_failure(report: &HealthReport) -> Option<&str> {
     report.components.values().find_map(|state| match state {
-        State::NotReady { reason } if reason.contains(child::COULD_NOT_START) => Some(reason.as_str()),
+        State::NotReady { reason } if reason.contains(child::COULD_NOT_START) => {
+            // Whoever asks does not wait for another try.
+            Some(reason.rsplit_once(child::AGAIN_IN).map_or(reason.as_str(), |(why, _)| why))
+        }
         _ => None,
     })
 }

@@ -1,6 +1,7 @@
 //! Where a database may live: a local directory that can be written.
 
 use std::fs;
+use std::io;
 use std::path::Path;
 
 use divisi_store::OpenError;
@@ -8,7 +9,11 @@ use divisi_store::OpenError;
 /// Makes sure that `dir` exists, is on a local file system and can be written.
 pub(crate) fn prepare(dir: &Path) -> Result<(), OpenError> {
     let place = |source| OpenError::Place { what: dir.display().to_string(), source };
-    fs::create_dir_all(dir).map_err(place)?;
+    fs::create_dir_all(dir).map_err(|error| match error.kind() {
+        // Only something else than a directory is in the way.
+        io::ErrorKind::AlreadyExists => place(io::ErrorKind::NotADirectory.into()),
+        _ => place(error),
+    })?;
     if let Some(kind) = network_file_system(dir).map_err(place)? {
         return Err(OpenError::Network { what: dir.display().to_string(), kind: kind.to_owned() });
     }

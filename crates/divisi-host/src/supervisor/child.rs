@@ -34,6 +34,9 @@ const SOON: Duration = Duration::from_millis(150);
 /// What the reason of a process that has never been ready says; [`super::first_failure`] looks for it.
 pub(super) const COULD_NOT_START: &str = "could not start";
 
+/// What stands between the reason of a process that is down and how long it stays so.
+pub(super) const AGAIN_IN: &str = "; starting it again in ";
+
 /// What the supervisor wants of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Order {
@@ -133,9 +136,9 @@ impl Watch {
                 break;
             }
             let delay = self.backoff.after(since.elapsed());
-            self.health.not_ready(format!("{ending}; starting it again in {delay:?}"));
+            self.health.not_ready(format!("{ending}{AGAIN_IN}{delay:?}"));
             if delay > SOON {
-                warn!(service.name = %name, "{ending}; starting it again in {delay:?}");
+                warn!(service.name = %name, "{ending}{AGAIN_IN}{delay:?}");
             }
             before = Some(if delay > SOON { format!("{name} had ended") } else { ending });
             tokio::select! {
