@@ -2,6 +2,8 @@
 //!
 //! MessagePack with field names: a type may gain fields, and an older peer still reads it.
 
+mod depth;
+
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
@@ -21,13 +23,19 @@ pub enum CodecError {
         /// What the encoder said.
         source: rmp_serde::encode::Error,
     },
-    /// The bytes are not this type, or not all of them are.
+    /// The bytes are not this type.
     #[error("cannot decode `{type_name}`")]
     Decode {
         /// The Rust type.
         type_name: &'static str,
         /// What the decoder said.
         source: rmp_serde::decode::Error,
+    },
+    /// The bytes nest too deep, whatever they are.
+    #[error("cannot decode `{type_name}`: the bytes nest deeper than {} levels", depth::DEPTH_MAX)]
+    TooDeep {
+        /// The Rust type.
+        type_name: &'static str,
     },
 }
 
@@ -38,10 +46,14 @@ pub fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Bytes, CodecError> {
         .map_err(|source| CodecError::Encode { type_name: std::any::type_name::<T>(), source })
 }
 
-/// Bytes as a value. Fields that the type does not know are passed over.
+/// Bytes as a value. Fields that the type does not know are passed over, and so is what follows. Whatever the bytes are, the worst that comes of
+/// them is an error: also when they nest without end.
 pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
-    rmp_serde::from_slice(bytes)
-        .map_err(|source| CodecError::Decode { type_name: std::any::type_name::<T>(), source })
+    let type_name = std::any::type_name::<T>();
+    if !depth::is_shallow(bytes) {
+        return Err(CodecError::TooDeep { type_name });
+    }
+    rmp_serde::from_slice(bytes).map_err(|source| CodecError::Decode { type_name, source })
 }
 
 /// A hash of arguments, by which a reused idempotency key is told from a repeated call.
@@ -71,3 +83,6 @@ fn canonical(value: Value) -> Value {
         other => other,
     }
 }
+
+#[cfg(test)]
+mod tests;
