@@ -2,6 +2,8 @@
 
 #[cfg(feature = "failpoints")]
 mod killed;
+#[cfg(all(feature = "conformance", feature = "mutations"))]
+mod mistakes;
 mod pair;
 mod real_log;
 mod statements;
