@@ -79,7 +79,7 @@ async fn a_lane_that_backs_off_holds_nothing_and_waits_longer_each_time() {
 
 #[tokio::test(start_paused = true)]
 async fn a_paused_lane_tries_one_event_with_care() {
-    let mut queue = queue(0, 1..=0);
+    let mut queue = Queue::new(Lane(3), Pos(0));
     queue.pause(Instant::now() + Duration::from_secs(10));
     assert!(!queue.wants(100, Instant::now()));
     tokio::time::advance(Duration::from_secs(10)).await;
