@@ -5,20 +5,21 @@
 //! up with what happens meanwhile, and then readers get the new one: never an empty one, never an older one. Which
 //! version is which is a row in the service's own store, so a rebuild that was killed goes on where it was.
 
+mod control;
+mod measure;
 mod rebuild;
 mod running;
 
 use std::sync::{Arc, PoisonError, RwLock};
 
 use divisi_contract::ServiceName;
-use divisi_store::projection::{self as rows, ProjectionRow};
-use divisi_store::{
-    Class, Migration, OpenError, Read, Schema, Store, StoreError, StoreErrorKind, StoreName, Stores, Tx,
-    TxFailed,
-};
+use divisi_store::projection::ProjectionRow;
+use divisi_store::{Migration, OpenError, Read, Schema, Store, StoreError, StoreName, Stores};
 pub use rebuild::{BEHIND_MAX, FLIP_AGAIN, FLIP_TIME, HISTORY_BATCH_EVENTS};
+pub use running::{Version, Versions};
 use tokio::sync::mpsc;
 
+use self::control::Change;
 use crate::fetch::Feed;
 use crate::handler::Handlers;
 
@@ -66,6 +67,7 @@ pub struct Projection {
     building: Option<Store>,
     previous: Option<Store>,
     flips_refused: u32,
+    versions: Versions,
 }
 
 /// Asks a running projection for a rebuild.
@@ -137,10 +139,7 @@ impl Projection {
         stores: Arc<dyn Stores>,
         control: Store,
     ) -> Result<Projection, ProjectionError> {
-        let row = in_control(&control, spec.name, async |tx: &mut Tx| {
-            rows::read_or_create(tx, spec.name, spec.shape).await
-        })
-        .await?;
+        let row = control::change(&control, spec.name, Change::Create { shape: spec.shape }).await?;
         let active = open_version(&spec, &stores, row.active).await?;
         let (rebuild, rebuilds) = mpsc::channel(1);
         let mut projection = Projection {
@@ -154,6 +153,7 @@ impl Projection {
             building: None,
             previous: None,
             flips_refused: 0,
+            versions: Versions::default(),
         };
         projection.resume().await?;
         Ok(projection)
@@ -169,13 +169,14 @@ impl Projection {
         Rebuild(self.rebuild.clone())
     }
 
+    /// The versions that are kept up to date once it runs.
+    pub fn versions(&self) -> Versions {
+        self.versions.clone()
+    }
+
     /// The name under which it listens, `query.posts`.
     pub fn reader(&self) -> Arc<str> {
         format!("{}.{}", self.spec.service, self.spec.name).into()
-    }
-
-    fn control_error(&self, source: StoreError) -> ProjectionError {
-        ProjectionError::Control { name: self.spec.name.to_owned(), source }
     }
 }
 
@@ -196,22 +197,4 @@ async fn open_version(
         version,
         source,
     })
-}
-
-/// Runs `body` on the row that says which version is which. Its outcome, when not known, is read again by the caller.
-async fn in_control<T, F>(control: &Store, name: &str, body: F) -> Result<T, ProjectionError>
-where
-    F: AsyncFnOnce(&mut Tx) -> Result<T, StoreError>,
-{
-    let outcome: Result<_, TxFailed<StoreError>> = control.run(Class::Consumer, body).await;
-    outcome.map(|(value, _)| value).map_err(|failed| {
-        let (TxFailed::Body(source) | TxFailed::DidNotHappen(source) | TxFailed::MayHaveHappened(source)) =
-            failed;
-        ProjectionError::Control { name: name.to_owned(), source }
-    })
-}
-
-/// An error for what the seam promises and did not keep.
-fn broken(message: impl Into<String>) -> StoreError {
-    StoreError::new(StoreErrorKind::Other, message)
 }

@@ -130,6 +130,23 @@ impl ConsumerStatus {
     }
 }
 
+impl ConsumerStatus {
+    /// What is not read any more before the consumer starts again, and why, in words for people; `None` while all of it
+    /// is read. It is the first that is found: a topic of which nothing is read, or a lane of one.
+    pub fn ended(&self) -> Option<String> {
+        self.inputs.iter().find_map(|input| {
+            if let Some(why) = &input.ended {
+                return Some(format!("it reads no more of `{}`: {why}", input.topic));
+            }
+            let (n, why) = input.lanes.iter().enumerate().find_map(|(n, lane)| match &lane.state {
+                LaneState::Stopped { reason } => Some((n, reason)),
+                _ => None,
+            })?;
+            Some(format!("it reads no more of lane {n} of `{}`: {why}", input.topic))
+        })
+    }
+}
+
 impl InputStatus {
     /// Events that are known to be in the source's log and have not taken effect here.
     pub fn unread(&self) -> i64 {
@@ -165,6 +182,16 @@ impl Observer {
         while !wanted(&self.board.lock()) {
             if changed.changed().await.is_err() {
                 return;
+            }
+        }
+    }
+
+    /// Waits until something is not read any more, for ever if it never comes to that; see [`ConsumerStatus::ended`].
+    pub async fn ended(&self) -> String {
+        loop {
+            self.until(|status| status.ended().is_some()).await;
+            if let Some(why) = self.status().ended() {
+                return why;
             }
         }
     }

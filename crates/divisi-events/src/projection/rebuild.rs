@@ -3,19 +3,14 @@
 use std::future::Future;
 use std::time::Duration;
 
-use divisi_contract::Context;
-use divisi_contract::event::LANES;
-use divisi_store::failpoint;
-use divisi_store::inbox::Inbox;
-use divisi_store::projection as rows;
-use divisi_store::{Lane, Pos, Read, Store, StoreError};
+use divisi_store::{Store, StoreError, failpoint};
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{info, warn};
 
+use super::control::Change;
 use super::running::Running;
-use super::{Input, Projection, ProjectionError, broken, in_control, open_version};
+use super::{Input, Projection, ProjectionError, open_version};
 use crate::consumer::ConsumerOptions;
-use crate::fetch::{Fetch, LaneWanted};
 
 /// How far behind the sources' ends a new version may be when the flip begins.
 pub const BEHIND_MAX: i64 = 1_000;
@@ -78,7 +73,7 @@ impl Projection {
 
     /// One version, kept up to date; the one before is removed when its time is over.
     async fn live(&mut self, inputs: &[Input]) -> Result<Next, ProjectionError> {
-        let mut active = Running::start(&self.spec, self.model.store(), inputs, ConsumerOptions::default());
+        let mut active = self.start_active(inputs);
         loop {
             let expires = self.row.previous.map(|(_, until)| {
                 let now = self.control.backend().clock().now();
@@ -100,7 +95,9 @@ impl Projection {
 
     /// The old version goes on beside the new one, which reads the whole history; then the flip is tried.
     async fn build(&mut self, store: Store, inputs: &[Input]) -> Result<Next, ProjectionError> {
-        let mut new = Running::start(&self.spec, store.clone(), inputs, history_options());
+        let number = self.row.building.map_or(self.row.active + 1, |(number, _)| number);
+        let versions = (&self.versions, number);
+        let mut new = Running::start(&self.spec, versions, store.clone(), inputs, history_options());
         let mut old = self.start_old(inputs);
         loop {
             self.near_the_end(&store, inputs, &mut new).await?;
@@ -147,17 +144,18 @@ impl Projection {
     ) -> Result<bool, ProjectionError> {
         failpoint::hit("rebuild.caught_up");
         let name = self.spec.name;
-        in_control(&self.control, name, async |tx| rows::flipping(tx, name, true).await).await?;
+        self.change(Change::Flipping(true)).await?;
         if let Some(old) = old.take() {
             old.stop().await;
         }
         failpoint::hit("rebuild.paused");
         let began = Instant::now();
-        let reached = timeout(FLIP_TIME, self.reaches(store, inputs)).await;
+        let mut lacks = None;
+        let reached = timeout(FLIP_TIME, self.reaches(store, inputs, &mut lacks)).await;
         let refused = match reached {
             Ok(Ok(())) => None,
             Ok(Err(error)) => Some(error.to_string()),
-            Err(_) => Some(self.why_not(store, inputs).await),
+            Err(_) => Some(lacks.unwrap_or_else(|| "the old version does not say where it is".to_owned())),
         };
         if let Some(why) = refused {
             warn!(
@@ -165,14 +163,13 @@ impl Projection {
                 "the new version does not take over yet, after {:?}: {why}",
                 began.elapsed()
             );
-            in_control(&self.control, name, async |tx| rows::flipping(tx, name, false).await).await?;
+            self.change(Change::Flipping(false)).await?;
             *old = self.start_old(inputs);
             return Ok(false);
         }
         failpoint::hit("rebuild.before_flip");
-        in_control(&self.control, name, async |tx| rows::flip(tx, name).await).await?;
+        self.change(Change::Flip).await?;
         failpoint::hit("rebuild.after_flip");
-        self.reread().await?;
         let replaced = self.model.switch(store.clone());
         self.previous = Some(replaced);
         self.building = None;
@@ -187,13 +184,23 @@ impl Projection {
         let (name, version, shape) = (self.spec.name, self.row.active + 1, self.spec.shape);
         // What an earlier try may have left there is of no use.
         self.remove(version).await?;
-        in_control(&self.control, name, async |tx| rows::build(tx, name, version, shape).await).await?;
+        self.change(Change::Build { version, shape }).await?;
         failpoint::hit("rebuild.begun");
-        self.reread().await?;
         self.building = Some(open_version(&self.spec, &self.stores, version).await?);
         failpoint::hit("rebuild.opened");
         info!(projection.name = name, version, "a new version is being built");
         Ok(())
+    }
+
+    /// Begins a rebuild and closes everything, where the projection does not run: it goes on at the next start. The
+    /// number of the new version; one that is being built already is left as it is.
+    pub async fn begin_and_close(mut self) -> Result<u32, ProjectionError> {
+        if self.building.is_none() {
+            self.begin().await?;
+        }
+        let number = self.row.building.map_or(self.row.active, |(number, _)| number);
+        self.close().await;
+        Ok(number)
     }
 
     /// After a start: goes on with what was under way.
@@ -213,8 +220,12 @@ impl Projection {
 
     /// The old version can go on only if its shape is the one that the handlers know; else it stands still and serves.
     fn start_old(&self, inputs: &[Input]) -> Option<Running> {
-        (self.row.shape == self.spec.shape)
-            .then(|| Running::start(&self.spec, self.model.store(), inputs, ConsumerOptions::default()))
+        (self.row.shape == self.spec.shape).then(|| self.start_active(inputs))
+    }
+
+    fn start_active(&self, inputs: &[Input]) -> Running {
+        let versions = (&self.versions, self.row.active);
+        Running::start(&self.spec, versions, self.model.store(), inputs, ConsumerOptions::default())
     }
 
     async fn forget_previous(&mut self) -> Result<(), ProjectionError> {
@@ -223,9 +234,7 @@ impl Projection {
             store.close().await;
         }
         self.remove(version).await?;
-        let name = self.spec.name;
-        in_control(&self.control, name, async |tx| rows::forget_previous(tx, name).await).await?;
-        self.reread().await
+        self.change(Change::ForgetPrevious).await
     }
 
     async fn remove(&self, version: u32) -> Result<(), ProjectionError> {
@@ -237,14 +246,6 @@ impl Projection {
         })
     }
 
-    async fn reread(&mut self) -> Result<(), ProjectionError> {
-        let name = self.spec.name;
-        let row = self.control.read(async |read: &mut Read| rows::read(read, name).await).await;
-        let row = row.and_then(|row| row.ok_or_else(|| broken("the row of the projection vanished")));
-        self.row = row.map_err(|source| self.control_error(source))?;
-        Ok(())
-    }
-
     async fn close(self) {
         self.model.store().close().await;
         for store in self.building.into_iter().chain(self.previous) {
@@ -252,105 +253,25 @@ impl Projection {
         }
     }
 
-    /// How many events the new version has before it, over all inputs.
-    async fn behind(&self, store: &Store, inputs: &[Input]) -> Result<i64, StoreError> {
-        let mut behind = 0;
-        for input in inputs {
-            let at = self.watermarks(store, input).await?;
-            let heads = self.heads(input, &at).await?;
-            for (lane, head) in heads {
-                let pos = at.iter().find(|(known, _)| *known == lane).map_or(Pos(0), |(_, mark)| mark.pos);
-                behind += (head.0 - pos.0).max(0);
-            }
-        }
-        Ok(behind)
-    }
-
     /// Ready when the new version is as far as the old one in every lane, in the same epochs, and holds back no key
-    /// that the old one does not.
-    async fn reaches(&self, store: &Store, inputs: &[Input]) -> Result<(), StoreError> {
-        while self.missing(store, inputs).await?.is_some() {
-            sleep(Duration::from_millis(5)).await;
-        }
-        Ok(())
-    }
-
-    async fn why_not(&self, store: &Store, inputs: &[Input]) -> String {
-        match self.missing(store, inputs).await {
-            Ok(missing) => missing.unwrap_or_else(|| "it has just caught up".to_owned()),
-            Err(error) => error.to_string(),
-        }
-    }
-
-    /// What the new version lacks of the old one.
-    async fn missing(&self, store: &Store, inputs: &[Input]) -> Result<Option<String>, StoreError> {
-        let old_store = self.model.store();
-        for input in inputs {
-            let (old, new) =
-                (self.watermarks(&old_store, input).await?, self.watermarks(store, input).await?);
-            for (lane, old) in old {
-                let new =
-                    new.iter().find(|(known, _)| *known == lane).map(|(_, mark)| *mark).unwrap_or_default();
-                if new.pos < old.pos || (old.pos.0 > 0 && new.epoch != old.epoch) {
-                    let (topic, lane) = (input.topic, lane.0);
-                    return Ok(Some(format!(
-                        "lane {lane} of `{topic}` is at {}, the old one at {}",
-                        new.pos, old.pos
-                    )));
-                }
-            }
-        }
-        let (old, new) = (held_back(&old_store).await?, held_back(store).await?);
-        Ok(new.into_iter().find(|key| !old.contains(key)).map(|(topic, key)| {
-            format!("key `{key}` of `{topic}` is parked in the new version and not in the old one")
-        }))
-    }
-
-    async fn watermarks(
+    /// that the old one does not. `lacks` says what it waits for. The old version stands still meanwhile.
+    async fn reaches(
         &self,
         store: &Store,
-        input: &Input,
-    ) -> Result<Vec<(Lane, divisi_store::inbox::Watermark)>, StoreError> {
-        let inbox =
-            Inbox { consumer: self.reader(), source: input.source.clone(), topic: input.topic.into() };
-        store.read(async |read: &mut Read| inbox.read(read).await).await
-    }
-
-    /// The ends of a source's lanes, by a fetch without room for records.
-    async fn heads(
-        &self,
-        input: &Input,
-        at: &[(Lane, divisi_store::inbox::Watermark)],
-    ) -> Result<Vec<(Lane, Pos)>, StoreError> {
-        let lanes = (0..LANES)
-            .map(|lane| {
-                let mark =
-                    at.iter().find(|(known, _)| known.0 == lane).map(|(_, mark)| *mark).unwrap_or_default();
-                LaneWanted { lane: Lane(lane), epoch: mark.epoch, pos: mark.pos, applied: mark.pos }
-            })
-            .collect();
-        let want = Fetch {
-            topic: input.topic.into(),
-            reader: self.reader(),
-            lanes,
-            max_records: 0,
-            max_bytes: 0,
-            wait_ms: 0,
-        };
-        let cx = Context::root(&self.spec.service);
-        match input.feed.fetch(&cx, want).await {
-            Ok(answer) => Ok(answer.heads),
-            Err(error) => Err(StoreError::new(divisi_store::StoreErrorKind::Busy, error.to_string())),
+        inputs: &[Input],
+        lacks: &mut Option<String>,
+    ) -> Result<(), StoreError> {
+        let old = self.standing(&self.model.store(), inputs).await?;
+        loop {
+            *lacks = self.standing(store, inputs).await?.lacks(&old, inputs);
+            if lacks.is_none() {
+                return Ok(());
+            }
+            sleep(Duration::from_millis(5)).await;
         }
     }
 }
 
 fn history_options() -> ConsumerOptions {
     ConsumerOptions { batch_events_max: HISTORY_BATCH_EVENTS, ..ConsumerOptions::default() }
-}
-
-/// The keys that a version holds back.
-async fn held_back(store: &Store) -> Result<Vec<(String, String)>, StoreError> {
-    let sql = "SELECT topic, key FROM divisi_parked_key";
-    store.read(async |read: &mut Read| read.query(sql, divisi_store::params![]).await).await
 }

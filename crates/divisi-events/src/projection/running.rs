@@ -1,30 +1,57 @@
 //! One version of a projection that is being kept up to date: a consumer as a task, stopped or aborted by its owner.
 
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::Poll;
+
 use divisi_store::Store;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::{Input, ProjectionSpec};
-use crate::consumer::{Consumer, ConsumerOptions};
+use crate::consumer::{Consumer, ConsumerOptions, Observer, Parked};
+
+/// The versions of a projection that are kept up to date now, for an operator. Cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub struct Versions(Arc<watch::Sender<Vec<Version>>>);
+
+/// A version of a projection that is kept up to date.
+#[derive(Debug, Clone)]
+pub struct Version {
+    /// Its number.
+    pub number: u32,
+    /// Its store.
+    pub store: Store,
+    /// How far it is.
+    pub observer: Observer,
+    /// Its parked keys.
+    pub parked: Parked,
+}
 
 /// The consumer of one version, as a task of the projection that holds this.
 pub(super) struct Running {
     stop: watch::Sender<bool>,
     task: JoinHandle<()>,
+    versions: Versions,
+    number: u32,
 }
 
 impl Running {
     pub(super) fn start(
         spec: &ProjectionSpec,
+        (versions, number): (&Versions, u32),
         store: Store,
         inputs: &[Input],
         options: ConsumerOptions,
     ) -> Running {
         let reader = format!("{}.{}", spec.service, spec.name);
-        let mut consumer = Consumer::new(reader, store, spec.handlers.clone()).options(options);
+        let mut consumer = Consumer::new(reader, store.clone(), spec.handlers.clone()).options(options);
         for input in inputs {
             consumer = consumer.from(input.source.clone(), input.topic, input.feed.clone());
         }
+        let (observer, parked) = (consumer.observe(), consumer.parked());
+        versions.0.send_modify(|all| all.push(Version { number, store, observer, parked }));
         let (stop, mut stopping) = watch::channel(false);
         let task = tokio::spawn(async move {
             let stopped = async move {
@@ -33,7 +60,7 @@ impl Running {
             };
             consumer.run(stopped).await;
         });
-        Running { stop, task }
+        Running { stop, task, versions: versions.clone(), number }
     }
 
     /// Lets the batch under way end, then stops.
@@ -52,5 +79,41 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         self.task.abort();
+        self.versions.0.send_modify(|all| all.retain(|version| version.number != self.number));
+    }
+}
+
+impl Versions {
+    /// Those that run now; none while the projection starts, stops or switches.
+    pub fn running(&self) -> Vec<Version> {
+        self.0.borrow().clone()
+    }
+
+    /// Waits until one of them reads no more of something, which it does not again before the projection starts anew;
+    /// which, and why.
+    pub async fn ended(&self) -> String {
+        let mut changes = self.0.subscribe();
+        loop {
+            let running = changes.borrow_and_update().clone();
+            let mut waits: Vec<Pin<Box<dyn Future<Output = String> + Send + '_>>> =
+                running.iter().map(|version| Box::pin(version.ended()) as _).collect();
+            let any = poll_fn(|task| {
+                let ready = waits.iter_mut().find_map(|wait| match wait.as_mut().poll(task) {
+                    Poll::Ready(why) => Some(why),
+                    Poll::Pending => None,
+                });
+                ready.map_or(Poll::Pending, Poll::Ready)
+            });
+            tokio::select! {
+                why = any => return why,
+                changed = changes.changed() => if changed.is_err() { unreachable!("the sender lives in `self`") },
+            }
+        }
+    }
+}
+
+impl Version {
+    async fn ended(&self) -> String {
+        format!("version {}: {}", self.number, self.observer.ended().await)
     }
 }

@@ -2,3 +2,4 @@
 
 mod consumer;
 mod feed;
+mod projection;

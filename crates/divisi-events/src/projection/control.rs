@@ -1,0 +1,82 @@
+//! The row that says which version is which, in the service's own store.
+//!
+//! A rebuild must not end because the service's store was in trouble for a moment, or because a transaction that it
+//! shared a commit with went wrong. Every change of the row may be made twice, so it is made until it is there.
+
+use divisi_store::projection::{self as rows, ProjectionRow};
+use divisi_store::{Class, Store, StoreError, StoreErrorKind, Tx, TxFailed};
+use tokio::time::sleep;
+use tracing::warn;
+
+use super::{Projection, ProjectionError};
+use crate::consumer::ConsumerOptions;
+
+/// What happens to a projection.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Change {
+    /// It is there, of this shape if it was not before.
+    Create { shape: u32 },
+    /// A version is being built.
+    Build { version: u32, shape: u32 },
+    /// That version is about to take over, or is not after all.
+    Flipping(bool),
+    /// It has taken over.
+    Flip,
+    /// The version before is gone.
+    ForgetPrevious,
+}
+
+impl Projection {
+    /// Changes the row, and knows it as it then is.
+    pub(super) async fn change(&mut self, change: Change) -> Result<(), ProjectionError> {
+        self.row = self::change(&self.control, self.spec.name, change).await?;
+        Ok(())
+    }
+}
+
+/// Changes the row of a projection; the row as it then is. Trouble of the store that passes is waited for.
+pub(super) async fn change(
+    control: &Store,
+    name: &'static str,
+    change: Change,
+) -> Result<ProjectionRow, ProjectionError> {
+    let backoff = ConsumerOptions::default().backoff;
+    let mut attempts = 0;
+    loop {
+        let changed = control.run(Class::Consumer, async |tx: &mut Tx| change.make(tx, name).await).await;
+        let error = match changed {
+            Ok((row, _)) => return Ok(row),
+            Err(TxFailed::MayHaveHappened(error)) => error,
+            Err(TxFailed::Body(error) | TxFailed::DidNotHappen(error)) if passes(&error) => error,
+            Err(TxFailed::Body(source) | TxFailed::DidNotHappen(source)) => {
+                return Err(ProjectionError::Control { name: name.to_owned(), source });
+            }
+        };
+        attempts += 1;
+        let pause = backoff.after(attempts);
+        warn!(
+            projection.name = name,
+            "cannot write down where the projection is, again in {pause:?}: {error}"
+        );
+        sleep(pause).await;
+    }
+}
+
+/// Whether the same may work later: a machine that is busy makes even this take too long.
+fn passes(error: &StoreError) -> bool {
+    error.is_transient() || error.kind == StoreErrorKind::TooLong
+}
+
+impl Change {
+    async fn make(self, tx: &mut Tx, name: &str) -> Result<ProjectionRow, StoreError> {
+        match self {
+            Change::Create { shape } => return rows::read_or_create(tx, name, shape).await,
+            Change::Build { version, shape } => rows::build(tx, name, version, shape).await?,
+            Change::Flipping(flipping) => rows::flipping(tx, name, flipping).await?,
+            Change::Flip => rows::flip(tx, name).await?,
+            Change::ForgetPrevious => rows::forget_previous(tx, name).await?,
+        }
+        let row = rows::read(tx, name).await?;
+        row.ok_or_else(|| StoreError::new(StoreErrorKind::Other, "the row of the projection vanished"))
+    }
+}

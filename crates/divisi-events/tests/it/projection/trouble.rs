@@ -1,0 +1,77 @@
+//! The service's own store fails, or the log does not have what is needed any more.
+
+use std::time::Duration;
+
+use divisi_contract::Event;
+use divisi_sqlite::retention;
+use divisi_store::{Class, Pos, Read, StoreError, Tx, params, reader};
+
+use super::fixture::{Fixture, Noted, PATIENCE, until};
+
+#[tokio::test(start_paused = true)]
+async fn a_rebuild_waits_while_its_service_cannot_write() {
+    let fixture = Fixture::new().await;
+    fixture.note("a").await;
+    let mut running = fixture.start().await;
+    until("the first is counted", async || running.counts("a").await == 1).await;
+    let (file, aside) = (fixture.control_file(), fixture.dir.path().join("aside"));
+    std::fs::rename(&file, &aside).expect("the disk is away");
+    assert!(running.rebuild.ask());
+    let ended = tokio::time::timeout(Duration::from_secs(120), &mut running.task).await;
+    assert!(ended.is_err(), "the projection gave up: {ended:?}");
+    fixture.note("a").await;
+    assert!(!fixture.file(2).exists(), "nothing is built that is written down nowhere");
+    std::fs::rename(&aside, &file).expect("the disk is back");
+    until("the new version took over", async || fixture.file(2).exists() && running.counts("a").await == 2)
+        .await;
+    let active = async || -> Result<(u32,), StoreError> {
+        let sql = "SELECT active FROM divisi_projection";
+        fixture.control.read(async |read: &mut Read| read.query_one(sql, params![]).await).await
+    };
+    until("it is written down that the new one is active", async || {
+        active().await.is_ok_and(|row| row == (2,))
+    })
+    .await;
+    running.stop().await;
+}
+
+/// F-54: a reader that comes when the log has forgotten what it needs is refused in words, reads nothing wrong, and
+/// says so.
+#[tokio::test(start_paused = true)]
+async fn f54_a_new_version_that_comes_too_late_for_the_log_says_so_and_the_old_one_serves() {
+    let fixture = Fixture::new().await;
+    fixture.note("a").await;
+    let running = fixture.start().await;
+    until("the first is counted", async || running.counts("a").await == 1).await;
+    let store = fixture.log_store();
+    let epoch = store
+        .backend()
+        .page(divisi_store::outbox::PageWanted {
+            topic: Noted::TOPIC.into(),
+            lanes: Vec::new(),
+            max_records: 0,
+            max_bytes: 0,
+        })
+        .await
+        .expect("a page")
+        .epochs
+        .current();
+    let lanes: Vec<_> = (0..64).map(|lane| (divisi_store::Lane(lane), epoch, Pos(1))).collect();
+    let told = store
+        .run(Class::Consumer, async |tx: &mut Tx| reader::tell(tx, "desk.counts", Noted::TOPIC, &lanes).await)
+        .await;
+    told.expect("the reader is told of");
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let forgotten = retention::forget(store, Noted::TOPIC, Duration::ZERO).await.expect("it forgets");
+    assert_eq!(forgotten, 1);
+    // Nor does the tail have it.
+    store.backend().begin_epoch(epoch).await.expect("an epoch begins");
+
+    assert!(running.rebuild.ask());
+    let why = tokio::time::timeout(PATIENCE, running.versions.ended()).await;
+    let why = why.unwrap_or_else(|_| panic!("it is not said: {:#?}", running.versions.running()));
+    assert!(why.contains("version 2") && why.contains("retention has removed"), "{why}");
+    fixture.note("a").await;
+    until("the old version goes on and serves", async || running.counts("a").await == 2).await;
+    running.stop().await;
+}
