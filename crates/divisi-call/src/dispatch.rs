@@ -142,13 +142,47 @@ pub(crate) fn came_back_malformed<R>(error: codec::CodecError) -> CallError<R> {
     CallError::unknown(CauseKind::Malformed, with_source(&error))
 }
 
-pub(crate) fn with_source(error: &dyn std::error::Error) -> String {
+/// What is wrong with a value, without the value: the sentence goes to other processes and into logs.
+pub(crate) fn with_source(error: &codec::CodecError) -> String {
     let mut text = error.to_string();
-    let mut source = error.source();
+    let mut source = std::error::Error::source(error);
     while let Some(cause) = source {
         text.push_str(": ");
-        text.push_str(&cause.to_string());
+        text.push_str(&without_values(&cause.to_string()));
         source = cause.source();
     }
     text
+}
+
+/// A decoder's sentence without the text that it did not expect, which may be anybody's name: `string "…"`.
+fn without_values(sentence: &str) -> String {
+    let mut rest = sentence;
+    let mut clean = String::with_capacity(sentence.len());
+    while let Some((start, end)) = ["string \"", "variant `"]
+        .iter()
+        .filter_map(|opening| Some(rest.find(opening)? + opening.len()))
+        .min()
+        .map(|start| (start, closing(rest, start)))
+    {
+        clean.push_str(&rest[..start]);
+        clean.push('…');
+        rest = &rest[end..];
+    }
+    clean.push_str(rest);
+    clean
+}
+
+/// Where the quotation that begins before `start` ends; a quote inside of it has a backslash.
+fn closing(sentence: &str, start: usize) -> usize {
+    let quote = sentence[..start].chars().next_back().unwrap_or('"');
+    let mut escaped = false;
+    for (at, letter) in sentence[start..].char_indices() {
+        match letter {
+            _ if escaped => escaped = false,
+            '\\' => escaped = true,
+            letter if letter == quote => return start + at,
+            _ => {}
+        }
+    }
+    sentence.len()
 }

@@ -3,3 +3,4 @@
 mod keys;
 mod retries;
 mod slots;
+mod words;
