@@ -144,7 +144,7 @@ impl Carried {
     ) -> Vec<(Lane, Switch)> {
         let mut switched = Vec::new();
         for (following, queue) in self.lanes.iter_mut().zip(queues) {
-            if queue.is_stopped() {
+            if queue.is_stopped() || following.rests(queue.at()) {
                 continue;
             }
             following.reached(queue.at(), now);
@@ -307,6 +307,11 @@ impl Following {
         };
         let (_, (record, hint)) = self.hand.range(from..).take(SAME_POSITION_MAX).find(ours)?;
         Some((Arc::clone(record), hint.clone()))
+    }
+
+    /// Whether there is nothing to do for a lane whose watermark is `at`: most lanes, most of the time.
+    fn rests(&self, at: Pos) -> bool {
+        self.hand.is_empty() && self.input.at() == at && self.input.next_look().is_none()
     }
 
     fn keep(&mut self, record: Arc<Record>, hint: Hint) {

@@ -12,7 +12,9 @@ use divisi_events::Carrier;
 use divisi_store::mutation::Mutation;
 use divisi_store::{Epoch, Lane, Pos};
 use divisi_testkit::disk::Place;
-use divisi_testkit::{Disk, FaultyFeed, Faults, History, MemoryCarrier, Outcome, Reached, Seeds, Watched, simulate};
+use divisi_testkit::{
+    Disk, Faults, FaultyFeed, History, MemoryCarrier, Outcome, Reached, Seeds, Watched, simulate,
+};
 use fastrand::Rng;
 use tokio::time::{Instant, sleep};
 
@@ -31,8 +33,9 @@ const COPIES: usize = 6;
 const HEALED_WITHIN: Duration = Duration::from_secs(15 * 60);
 
 const CARRIER: Seeds =
-    Seeds { test: "model::failover::what_is_lost_is_reported_through_a_carrier", count: 2_000, kept: &[] };
-const LOG: Seeds = Seeds { test: "model::failover::what_is_lost_is_reported_from_the_log", count: 2_000, kept: &[] };
+    Seeds { test: "model::failover::what_is_lost_is_reported_through_a_carrier", count: 600, kept: &[] };
+const LOG: Seeds =
+    Seeds { test: "model::failover::what_is_lost_is_reported_from_the_log", count: 600, kept: &[] };
 
 #[test]
 fn what_is_lost_is_reported_through_a_carrier() {
@@ -120,8 +123,10 @@ impl World {
         let mut disk = Disk::new().expect("a directory");
         let life = Life::first(&mut disk).await;
         let reader = Reader::open(&mut disk).await;
-        let reached = Arc::new(Watched::new(Reached { today: Some(life.feed()), old: Vec::new(), calm: false }));
-        let carrier = carrier.then(|| MemoryCarrier::new(Faults { lost: 0.15, ..Faults::BAD_DAY }, random.u64(..)));
+        let reached =
+            Arc::new(Watched::new(Reached { today: Some(life.feed()), old: Vec::new(), calm: false }));
+        let carrier =
+            carrier.then(|| MemoryCarrier::new(Faults { lost: 0.15, ..Faults::BAD_DAY }, random.u64(..)));
         if let Some(carrier) = &carrier {
             reader.begin_on_carrier(&carrier.start()).await;
         }
@@ -153,7 +158,7 @@ impl World {
         self.relay();
         let mut troubled_until = None;
         while troubled_until.is_none_or(|until| Instant::now() < until) {
-            let most = if self.random.u8(0..10) == 0 { 4_000 } else { 250 };
+            let most = if self.random.u8(0..25) == 0 { 4_000 } else { 200 };
             sleep(Duration::from_millis(self.random.u64(0..most))).await;
             self.something().await;
             if self.uid >= EVENTS && troubled_until.is_none() {
@@ -213,7 +218,8 @@ impl World {
         if from < to {
             let words = format!("publishes {} to {} of lane {lane}", from + 1, to);
             self.history.note(format!("relay of life {}", life.number), words);
-            let _ = carrier.publish(&SOURCE.into(), super::counted::TOPIC, lane, &records[from..to], None).await;
+            let _ =
+                carrier.publish(&SOURCE.into(), super::counted::TOPIC, lane, &records[from..to], None).await;
         }
     }
 
@@ -304,7 +310,11 @@ impl World {
             }
             if Instant::now() >= until {
                 let state: Vec<_> = self.consumers.iter().map(Working::state).collect();
-                return Err(format!("stuck: epoch {}, heads {heads:?}, watermarks {marks:?}\n{}", epoch.0, state.join("\n")));
+                return Err(format!(
+                    "stuck: epoch {}, heads {heads:?}, watermarks {marks:?}\n{}",
+                    epoch.0,
+                    state.join("\n")
+                ));
             }
             sleep(Duration::from_millis(500)).await;
         }
@@ -334,7 +344,11 @@ impl World {
         Ok(())
     }
 
-    async fn look_at(&self, lane: Lane, went_back: &mut BTreeSet<(Lane, Epoch, Pos, Pos)>) -> Result<(), String> {
+    async fn look_at(
+        &self,
+        lane: Lane,
+        went_back: &mut BTreeSet<(Lane, Epoch, Pos, Pos)>,
+    ) -> Result<(), String> {
         let mut path: Vec<i64> = Vec::new();
         let (mut applied, mut lost): (BTreeMap<i64, u32>, BTreeMap<i64, u32>) = Default::default();
         for step in self.reader.history(lane).await {
@@ -350,7 +364,10 @@ impl World {
                         *lost.entry(uid).or_default() += 1;
                         let source = self.known.iter().find(|known| known.epochs.contains(&epoch));
                         if source.is_some_and(|source| source.uids.contains(&uid)) {
-                            return Err(format!("event {uid} was called lost in epoch {}, whose log has it", epoch.0));
+                            return Err(format!(
+                                "event {uid} was called lost in epoch {}, whose log has it",
+                                epoch.0
+                            ));
                         }
                     }
                 }
@@ -363,7 +380,9 @@ impl World {
         for uid in log {
             let (applied, lost) = (applied.get(&uid).copied(), lost.get(&uid).copied().unwrap_or(0));
             if applied != Some(1 + lost) {
-                return Err(format!("event {uid} took effect {applied:?} times and was reported lost {lost} times"));
+                return Err(format!(
+                    "event {uid} took effect {applied:?} times and was reported lost {lost} times"
+                ));
             }
         }
         Ok(())

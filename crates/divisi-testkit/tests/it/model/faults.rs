@@ -6,7 +6,7 @@ use std::time::Duration;
 use divisi_events::lane::Input;
 use divisi_events::relay::{Granted, Relay, RelayError};
 use divisi_store::{Lane, Pos};
-use divisi_testkit::{Disk, FaultyFeed, Faults, MemoryCarrier, Reached, Watched, simulate};
+use divisi_testkit::{Disk, Faults, FaultyFeed, MemoryCarrier, Reached, Watched, simulate};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -35,7 +35,16 @@ impl Bench {
         let carrier = MemoryCarrier::new(Faults::NONE, 1);
         reader.begin_on_carrier(&carrier.start()).await;
         let reached = Watched::new(Reached { today: Some(life.feed()), old: Vec::new(), calm: true });
-        Bench { _disk: disk, life, carrier, reader, reached: Arc::new(reached), versions: [0; 4], uid: 0, relay: None }
+        Bench {
+            _disk: disk,
+            life,
+            carrier,
+            reader,
+            reached: Arc::new(reached),
+            versions: [0; 4],
+            uid: 0,
+            relay: None,
+        }
     }
 
     fn consume(&self) -> Working {
@@ -121,7 +130,11 @@ fn f_12_a_record_that_fails_within_a_batch_is_sent_again_and_those_behind_it_wai
         bench.caught_up(Duration::from_secs(60)).await;
         bench.look().await;
         let came_early = lanes().iter().any(|lane| bench.held(*lane).windows(2).any(|two| two[0] > two[1]));
-        assert!(came_early, "a record stands behind one that followed it: {:?}", lanes().map(|lane| bench.held(lane)));
+        assert!(
+            came_early,
+            "a record stands behind one that followed it: {:?}",
+            lanes().map(|lane| bench.held(lane))
+        );
     });
 }
 
@@ -167,7 +180,11 @@ fn f_14_a_relay_that_wakes_up_after_another_took_over_is_refused_twice() {
         // One that does not: the copies do no harm, and the cursor does not move.
         bench.carrier.set_faults(Faults { fences: false, ..Faults::NONE });
         assert!(fenced(&mut stopped).await, "the cursor's transaction refuses the older token");
-        assert!(bench.carrier.counted().stored > 16, "the stopped relay published copies: {:?}", bench.carrier.counted());
+        assert!(
+            bench.carrier.counted().stored > 16,
+            "the stopped relay published copies: {:?}",
+            bench.carrier.counted()
+        );
         bench.caught_up(Duration::from_secs(10)).await;
         bench.look().await;
     });
@@ -254,7 +271,15 @@ fn f_57_a_bad_hint_that_repeats_everything_delays_nothing() {
         for lane in lanes() {
             let records = bench.life.records(lane).await;
             for _ in 0..10_000 / records.len() / 2 {
-                let _ = divisi_events::Carrier::publish(&bench.carrier, &SOURCE.into(), TOPIC, lane, &records, None).await;
+                let _ = divisi_events::Carrier::publish(
+                    &bench.carrier,
+                    &SOURCE.into(),
+                    TOPIC,
+                    lane,
+                    &records,
+                    None,
+                )
+                .await;
             }
         }
         bench.carrier.set_faults(Faults { drip: Some(Duration::from_millis(1)), ..Faults::NONE });

@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use divisi_events::Carrier;
 use divisi_store::mutation::Mutation;
-use divisi_testkit::{Disk, Faults, FaultyFeed, History, MemoryCarrier, Outcome, Reached, Seeds, Watched, simulate};
+use divisi_testkit::{
+    Disk, Faults, FaultyFeed, History, MemoryCarrier, Outcome, Reached, Seeds, Watched, simulate,
+};
 use fastrand::Rng;
 use tokio::time::{Instant, sleep};
 
@@ -28,11 +30,11 @@ static FALLS: AtomicU64 = AtomicU64::new(0);
 
 const CARRIER: Seeds = Seeds {
     test: "model::protocol::every_event_takes_effect_once_through_a_bad_carrier",
-    count: 2_000,
+    count: 600,
     kept: &[],
 };
 const LOG: Seeds =
-    Seeds { test: "model::protocol::every_event_takes_effect_once_from_the_log", count: 2_000, kept: &[] };
+    Seeds { test: "model::protocol::every_event_takes_effect_once_from_the_log", count: 600, kept: &[] };
 
 #[test]
 fn every_event_takes_effect_once_through_a_bad_carrier() {
@@ -76,12 +78,12 @@ fn a_lane_that_never_asks_the_log_is_noticed() {
 
 #[test]
 fn a_relay_that_goes_on_behind_a_failure_does_no_harm() {
-    Seeds { count: 300, ..CARRIER }.bear(Mutation::RelaySkipsFailed, |seed| play(seed, true));
+    Seeds { count: 150, ..CARRIER }.bear(Mutation::RelaySkipsFailed, |seed| play(seed, true));
 }
 
 #[test]
 fn a_relay_that_ignores_its_fence_does_no_harm() {
-    Seeds { count: 300, ..CARRIER }.bear(Mutation::RelayIgnoresFence, |seed| play(seed, true));
+    Seeds { count: 150, ..CARRIER }.bear(Mutation::RelayIgnoresFence, |seed| play(seed, true));
 }
 
 fn play(seed: u64, carrier: bool) -> Outcome {
@@ -114,7 +116,8 @@ impl World {
         let mut disk = Disk::new().expect("a directory");
         let life = Life::first(&mut disk).await;
         let reader = Reader::open(&mut disk).await;
-        let reached = Arc::new(Watched::new(Reached { today: Some(life.feed()), old: Vec::new(), calm: false }));
+        let reached =
+            Arc::new(Watched::new(Reached { today: Some(life.feed()), old: Vec::new(), calm: false }));
         let carrier = carrier.then(|| MemoryCarrier::new(Faults::BAD_DAY, random.u64(..)));
         if let Some(carrier) = &carrier {
             reader.begin_on_carrier(&carrier.start()).await;
@@ -144,7 +147,7 @@ impl World {
         self.consume();
         self.relay();
         while troubled_until.is_none_or(|until| Instant::now() < until) {
-            let most = if self.random.u8(0..10) == 0 { 4_000 } else { 250 };
+            let most = if self.random.u8(0..25) == 0 { 4_000 } else { 200 };
             sleep(Duration::from_millis(self.random.u64(0..most))).await;
             if dies && began.elapsed() >= dies_after {
                 self.carrier.iter().for_each(MemoryCarrier::die);
@@ -158,7 +161,8 @@ impl World {
         self.heal().await?;
         let falls = self.falls + self.consumers.iter().map(Working::falls).sum::<u64>();
         let by_carrier = self.reader.by_carrier().await;
-        self.history.note("consumers", format!("{by_carrier} events by the carrier, {falls} falls to the log"));
+        self.history
+            .note("consumers", format!("{by_carrier} events by the carrier, {falls} falls to the log"));
         BY_CARRIER.fetch_add(by_carrier, Ordering::Relaxed);
         FALLS.fetch_add(falls, Ordering::Relaxed);
         self.look().await

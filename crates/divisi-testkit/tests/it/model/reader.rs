@@ -7,10 +7,10 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use divisi_events::consumer::{Consumer, ConsumerOptions, Observer};
-use divisi_contract::event::LANES;
 use divisi_events::{Carrier, Failure, Feed, Handlers, Hint};
 use divisi_store::{
-    Class, Clock, Epoch, Lane, Migration, Pos, Read, Schema, Store, StoreError, StoreName, Tx, TxFailed, params,
+    Class, Clock, Epoch, Lane, Migration, Pos, Read, Schema, Store, StoreError, StoreName, Tx, TxFailed,
+    params,
 };
 use divisi_testkit::Disk;
 use divisi_testkit::disk::{BASE_MICROS, Template};
@@ -71,19 +71,21 @@ impl Reader {
 
     /// How many events the carrier has brought.
     pub(super) async fn by_carrier(&self) -> u64 {
-        let row: Result<(i64,), StoreError> =
-            self.store.read(async |read: &mut Read| read.query_one("SELECT n FROM by_carrier", params![]).await).await;
+        let row: Result<(i64,), StoreError> = self
+            .store
+            .read(async |read: &mut Read| read.query_one("SELECT n FROM by_carrier", params![]).await)
+            .await;
         row.expect("the reader reads").0.unsigned_abs()
     }
 
-    /// Each lane is to be read from here on a carrier: consumers begin there, and not on the log.
+    /// Our lanes are to be read from here on a carrier: consumers begin there, and not on the log.
     pub(super) async fn begin_on_carrier(&self, hint: &Hint) {
         let sql = "INSERT INTO divisi_watermark (consumer, source, topic, lane, carrier_hint, updated_at) \
                    VALUES ($1, $2, $3, $4, $5, 0)";
         let inserted: Result<((), _), TxFailed<StoreError>> = self
             .store
             .run(Class::Consumer, async |tx: &mut Tx| {
-                for lane in (0..LANES).map(Lane) {
+                for lane in lanes() {
                     tx.execute(sql, params![READER, SOURCE, TOPIC, lane, hint.0]).await?;
                 }
                 Ok(())
