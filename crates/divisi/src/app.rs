@@ -25,7 +25,8 @@ fn sqlite(data: &Path, config: &Config) -> Arc<dyn Stores> {
     let options = Options {
         transaction_limit: config.transaction_within,
         retention: config.log_kept,
-        address: Some(config.listen.to_string()),
+        // A port that the system is to choose tells nobody where this process is.
+        address: Some(config.listen).filter(|listen| listen.port() != 0).map(|listen| listen.to_string()),
         ..Options::default()
     };
     Arc::new(Sqlite::new(data, options))

@@ -75,6 +75,11 @@ impl Blog {
         self.process = Some(process);
     }
 
+    /// The process that was started: the only one, or the supervisor.
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.as_ref().map(Process::pid).unwrap_or_default()
+    }
+
     /// Ends it as Ctrl-C does.
     pub(crate) fn stop(mut self) -> String {
         let Some(process) = self.process.take() else { return String::new() };
