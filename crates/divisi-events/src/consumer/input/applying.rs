@@ -1,0 +1,229 @@
+//! Lets lanes be applied side by side, and says what follows from how each transaction ended.
+
+use std::sync::Arc;
+
+use divisi_store::{Lane, Read, StoreError, StoreErrorKind};
+use tokio::time::Instant;
+use tracing::{debug, error, info, warn};
+
+use super::{Input, Next};
+use crate::consumer::batch::{self, Ended, Halt};
+use crate::consumer::status::LaneState;
+
+impl Input {
+    /// Begins a transaction for every lane that can go on.
+    pub(super) fn start(&mut self) {
+        let now = Instant::now();
+        let options = &self.shared.options;
+        for queue in &mut self.lanes {
+            if self.working.len() >= options.transactions_max.max(1) {
+                return;
+            }
+            if !queue.ready(now) {
+                continue;
+            }
+            queue.working = true;
+            let batch = queue.batch(self.epoch, options.batch_events_max);
+            let (shared, inbox, breaker) =
+                (Arc::clone(&self.shared), Arc::clone(&self.inbox), Arc::clone(&self.breaker));
+            self.working.spawn(async move {
+                let ended = batch::apply(&shared, &inbox, &breaker, &batch).await;
+                (batch.lane, ended)
+            });
+        }
+    }
+
+    /// A lane's transaction has ended.
+    pub(super) fn joined(&mut self, ended: Result<(Lane, Ended), tokio::task::JoinError>) -> Option<Next> {
+        let (lane, ended) = match ended {
+            Ok(ended) => ended,
+            // Handlers' panics do not come here: this one is ours.
+            Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+            Err(_) => return None,
+        };
+        let n = usize::from(lane.0);
+        let now = Instant::now();
+        let queue = self.lanes.get_mut(n)?;
+        queue.working = false;
+        match ended {
+            Ended::Applied { to, handled, skipped, failed, halted } => {
+                queue.moved(to);
+                queue.careful = failed;
+                if skipped > 0 {
+                    self.skipped(lane, skipped);
+                }
+                if handled > 0 || halted.is_none() {
+                    self.goes_on(n);
+                }
+                self.tell(|status| {
+                    status.handled += handled;
+                    if let Some(lane) = status.lanes.get_mut(n) {
+                        lane.pos = to;
+                    }
+                });
+                if let Some(halt) = halted {
+                    self.halt(n, halt, now);
+                }
+            }
+            Ended::Halted(halt) => {
+                queue.careful = true;
+                self.halt(n, halt, now);
+            }
+            Ended::Moved(at) if at.epoch != self.epoch => return Some(Next::Begin),
+            Ended::Moved(at) => {
+                let skipped = at.pos.0 - queue.at().0;
+                queue.moved(at.pos);
+                self.skipped(lane, skipped);
+                self.tell(|status| {
+                    if let Some(lane) = status.lanes.get_mut(n) {
+                        lane.pos = at.pos;
+                    }
+                });
+            }
+            Ended::Failed(error) => self.failed(n, error, now),
+            Ended::Unknown(error) => {
+                warn!(
+                    consumer.name = %self.shared.name,
+                    event.topic = %self.inbox.topic,
+                    event.lane = lane.0,
+                    error = %error,
+                    "it is not known whether a batch of lane {lane} happened: its watermark is read again"
+                );
+                let (shared, inbox) = (Arc::clone(&self.shared), Arc::clone(&self.inbox));
+                queue.working = true;
+                self.working.spawn(async move {
+                    let look = shared.store.read(async |read: &mut Read| inbox.look(read, lane).await);
+                    (lane, look.await.map_or_else(Ended::Failed, Ended::Moved))
+                });
+            }
+        }
+        None
+    }
+
+    /// A transaction of a lane was undone.
+    pub(super) fn failed(&mut self, n: usize, error: StoreError, now: Instant) {
+        let Some(queue) = self.lanes.get_mut(n) else { return };
+        // What a handler did may show only when the transaction ends: a deferred key, its time limit. With one event
+        // a transaction it is known which; any other trouble is the store's and passes.
+        let guilty = matches!(
+            error.kind,
+            StoreErrorKind::Constraint
+                | StoreErrorKind::TooLong
+                | StoreErrorKind::Waited
+                | StoreErrorKind::Event
+                | StoreErrorKind::Nested
+        );
+        if guilty {
+            let alone = queue.is_alone();
+            queue.one_by_one();
+            if alone && queue.failed() >= self.shared.options.attempts_max {
+                queue.condemn(error.message.clone());
+            }
+        }
+        self.back_off(n, error.message, now);
+    }
+
+    pub(super) fn halt(&mut self, n: usize, halt: Halt, now: Instant) {
+        let Some(queue) = self.lanes.get_mut(n) else { return };
+        match halt {
+            Halt::Transient(reason) => self.back_off(n, reason, now),
+            Halt::Attempt(reason) => {
+                queue.failed();
+                self.back_off(n, reason, now);
+            }
+            Halt::Pause(reason) => {
+                let options = self.shared.options.pause;
+                if !queue.is_paused() {
+                    error!(
+                        consumer.name = %self.shared.name,
+                        event.source = %self.inbox.source,
+                        event.topic = %self.inbox.topic,
+                        event.lane = queue.lane.0,
+                        "lane {} of `{}` is paused, since too much failed: {reason}",
+                        queue.lane,
+                        self.inbox.topic
+                    );
+                }
+                queue.pause(now + options.try_every);
+                self.tell_lane(n, LaneState::Paused { reason });
+            }
+        }
+    }
+
+    pub(super) fn back_off(&mut self, n: usize, reason: String, now: Instant) {
+        let options = &self.shared.options;
+        let Some(queue) = self.lanes.get_mut(n) else { return };
+        let attempts = queue.back_off(now, |attempts| options.backoff.after(attempts));
+        if attempts == 1 {
+            warn!(
+                consumer.name = %self.shared.name,
+                event.source = %self.inbox.source,
+                event.topic = %self.inbox.topic,
+                event.lane = queue.lane.0,
+                "lane {} of `{}` waits and tries again: {reason}",
+                queue.lane,
+                self.inbox.topic
+            );
+        } else if queue.alarm(now, options.alarm_after) {
+            error!(
+                consumer.name = %self.shared.name,
+                event.source = %self.inbox.source,
+                event.topic = %self.inbox.topic,
+                event.lane = queue.lane.0,
+                attempts,
+                "lane {} of `{}` has not gone on for {:?}: {reason}",
+                queue.lane,
+                self.inbox.topic,
+                options.alarm_after
+            );
+        }
+        self.tell_lane(n, LaneState::BackingOff { reason, attempts });
+    }
+
+    pub(super) fn goes_on(&mut self, n: usize) {
+        let Some(queue) = self.lanes.get_mut(n) else { return };
+        if queue.free_again() {
+            info!(
+                consumer.name = %self.shared.name,
+                event.topic = %self.inbox.topic,
+                event.lane = queue.lane.0,
+                "lane {} of `{}` goes on",
+                queue.lane,
+                self.inbox.topic
+            );
+            self.tell_lane(n, LaneState::Following);
+        }
+    }
+
+    pub(super) fn stop_lane(&mut self, n: usize, reason: String) {
+        let Some(queue) = self.lanes.get_mut(n) else { return };
+        queue.stop();
+        error!(
+            consumer.name = %self.shared.name,
+            event.source = %self.inbox.source,
+            event.topic = %self.inbox.topic,
+            event.lane = queue.lane.0,
+            "lane {} of `{}` stops: {reason}",
+            queue.lane,
+            self.inbox.topic
+        );
+        self.tell_lane(n, LaneState::Stopped { reason });
+    }
+
+    /// Lets the lanes go on that an operator has named.
+    pub(super) fn resume(&mut self) {
+        for lane in self.shared.board.resumes(self.place) {
+            self.breaker.reset();
+            self.goes_on(usize::from(lane.0));
+        }
+    }
+
+    pub(super) fn skipped(&self, lane: Lane, skipped: i64) {
+        debug!(
+            consumer.name = %self.shared.name,
+            event.topic = %self.inbox.topic,
+            event.lane = lane.0,
+            "skipped {skipped} events of lane {lane}: another consumer of this name has applied them"
+        );
+    }
+}
