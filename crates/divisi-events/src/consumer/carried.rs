@@ -45,6 +45,8 @@ pub(super) struct Carried {
     trouble: Trouble,
     heads: Option<BoxFuture<'static, Answer<Fetched, FetchRefused>>>,
     heads_at: Instant,
+    /// Whether the source answered when it was last asked: a lane does not go to a log that nobody reaches.
+    log_answers: bool,
     /// A newer list, told by a beacon that knows all our lanes.
     beacon: Option<Epochs>,
 }
@@ -89,6 +91,7 @@ impl Carried {
             trouble: Trouble::new(backoff),
             heads: None,
             heads_at: Instant::now(),
+            log_answers: true,
             beacon: None,
         }
     }
@@ -162,6 +165,9 @@ impl Carried {
             } else {
                 Hand::Gap
             };
+            if following.input.input() == Input::Carrier && !self.log_answers {
+                continue;
+            }
             if let Some(switch) = following.input.look(hand, now.into_std()) {
                 if switch != Switch::Leads {
                     following.forget(|_, _| false);
@@ -236,6 +242,7 @@ impl Carried {
             biased;
             answer = heads => {
                 self.heads = None;
+                self.log_answers = answer.is_ok();
                 self.heads_at = Instant::now() + HEADS_EVERY;
                 Came::Heads(answer)
             }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use divisi_contract::event::LANES;
 use divisi_events::lane::Input;
 use divisi_events::relay::{Granted, Relay, RelayError};
 use divisi_store::{Lane, Pos};
@@ -328,6 +329,24 @@ fn f_57_a_stream_of_another_id_voids_what_was_known_of_the_last() {
         bench.look().await;
         let first = bench.held(lane(&KEYS[0])).first().copied();
         assert!(first.is_none_or(|first| first > 1), "the new stream has only what is new: {first:?}");
+    });
+}
+
+#[test]
+fn a_reader_that_never_reaches_its_source_goes_by_the_beacons_of_its_carrier() {
+    simulate(63, async {
+        let mut bench = Bench::begin().await;
+        bench.reached.change(|reached| reached.today = None);
+        let consumer = bench.consume();
+        let lease = Arc::new(Granted::new(bench.life.store.clone()));
+        let carrier = Arc::new(bench.carrier.clone());
+        let all = (0..LANES).map(Lane);
+        let relay = Relay::new(bench.life.store.clone(), TOPIC, all, bench.life.feed(), carrier, lease);
+        bench.relay = Some(tokio::spawn(relay.run()));
+        bench.announce(40).await;
+        bench.caught_up(Duration::from_secs(60)).await;
+        assert_eq!(inputs(&consumer), [Input::Carrier; 2], "there was no other way");
+        bench.look().await;
     });
 }
 

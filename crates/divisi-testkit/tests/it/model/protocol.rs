@@ -24,7 +24,9 @@ const EVENTS: i64 = 40;
 /// How long healing may take, in simulated time.
 const HEALED_WITHIN: Duration = Duration::from_secs(15 * 60);
 
-/// How many events the carriers of all seeds have brought, and how often a lane went to the log.
+/// How many seeds were played through a carrier, how many events the carriers have brought, and how often a lane went
+/// to the log.
+static PLAYED: AtomicU64 = AtomicU64::new(0);
 static BY_CARRIER: AtomicU64 = AtomicU64::new(0);
 static FALLS: AtomicU64 = AtomicU64::new(0);
 
@@ -39,8 +41,11 @@ const LOG: Seeds =
 #[test]
 fn every_event_takes_effect_once_through_a_bad_carrier() {
     CARRIER.hold(|seed| play(seed, true));
-    let (by_carrier, falls) = (BY_CARRIER.load(Ordering::Relaxed), FALLS.load(Ordering::Relaxed));
-    println!("{by_carrier} events by carriers, {falls} falls to the log");
+    let [played, by_carrier, falls] =
+        [&PLAYED, &BY_CARRIER, &FALLS].map(|counter| counter.load(Ordering::Relaxed));
+    println!("{played} seeds, {by_carrier} events by carriers, {falls} falls to the log");
+    // Both feeds must have been in use, or this has tested one of them alone.
+    assert!(played < 20 || (by_carrier > 5 * played && falls > 2 * played));
 }
 
 #[test]
@@ -163,6 +168,7 @@ impl World {
         let by_carrier = self.reader.by_carrier().await;
         self.history
             .note("consumers", format!("{by_carrier} events by the carrier, {falls} falls to the log"));
+        PLAYED.fetch_add(u64::from(self.carrier.is_some()), Ordering::Relaxed);
         BY_CARRIER.fetch_add(by_carrier, Ordering::Relaxed);
         FALLS.fetch_add(falls, Ordering::Relaxed);
         self.look().await
