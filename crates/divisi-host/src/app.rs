@@ -1,6 +1,7 @@
 //! An app: its services, and the command line that runs them.
 
 mod command;
+mod operate;
 mod run;
 
 use std::path::Path;
@@ -109,6 +110,7 @@ impl App {
                 }
                 Ok(())
             }
+            Command::Operator(command) => operate::operate(name, &graph, stores, command),
         }
     }
 }

@@ -120,6 +120,19 @@ impl Graph {
         readers
     }
 
+    /// The readers of a service's topics, each with a topic.
+    pub(crate) fn listeners(&self, owner: &Service) -> Vec<(std::sync::Arc<str>, &'static str)> {
+        self.readers_of(owner).into_iter().map(|(reader, _, topic)| (reader, topic)).collect()
+    }
+
+    /// The topics, each with its owner before it.
+    pub(crate) fn inputs(
+        &self,
+        topics: impl Iterator<Item = &'static str>,
+    ) -> Vec<(ServiceName, &'static str)> {
+        topics.filter_map(|topic| Some((self.owner(topic)?.clone(), topic))).collect()
+    }
+
     /// Whether `name`, as `query.posts`, is a projection of one of the services.
     pub fn is_projection(&self, name: &str) -> bool {
         name.split_once('.').is_some_and(|(service, projection)| {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,17 +15,19 @@ use divisi_events::fetch::Feed;
 use divisi_events::log_feed::{Listeners, Log, LogOptions};
 use divisi_events::projection::{Input, Projection, ProjectionError, ProjectionSpec, Rebuild};
 use divisi_store::{OpenError, Schema, Store, StoreName, Stores};
-use tracing::error;
+use tracing::{error, warn};
 
 use crate::edge::{EdgeServer, EdgeSetup};
 use crate::graph::{GATEWAY, Graph};
 use crate::health::Health;
+use crate::operator::{self, Desk, Folding, Life, Reacting};
 use crate::parts::{Parts, Routes};
 use crate::placement::{NoAddress, Placement};
 use crate::service::Service;
 use crate::shutdown::Stage;
 use crate::supervisor::ports;
 use crate::task::{Failure, Task, Tasks};
+use crate::telemetry::report::one_line;
 use crate::tidy;
 
 /// What a host needs beside the app's own graph.
@@ -37,6 +40,8 @@ pub struct Setup {
     pub edge: Option<Arc<dyn EdgeServer>>,
     /// Whether a supervisor has reserved the addresses of this process.
     pub supervised: bool,
+    /// The directory where an operator's commands are taken, if they are: that of the databases.
+    pub operator: Option<PathBuf>,
     /// Projections to build anew, as `query.posts`; one of a service that runs elsewhere is its own process's matter.
     pub rebuild: Vec<String>,
     /// The bounds of calls over TCP.
@@ -128,7 +133,10 @@ pub async fn start(
         opened.iter().map(|opened| (opened.service.name().clone(), served(opened, &routes))).collect();
     started.calls = lead_routes(&setup, &routes, served, tasks, health).await?;
     for opened in opened {
-        listen(graph, opened, &routes, tasks, health, &mut started);
+        let desk = listen(graph, opened, &routes, tasks, health, &mut started);
+        if let Some(data) = &setup.operator {
+            hear_operator(data, desk, tasks);
+        }
     }
     for name in &setup.rebuild {
         if let Some(rebuild) = started.rebuilds.get(name.as_str()) {
@@ -170,14 +178,8 @@ async fn open<'g>(
     tasks: &Tasks,
 ) -> Result<Opened<'g>, StartError> {
     let name = service.name();
-    let readers = graph.readers_of(service);
-    let schema = Schema {
-        migrations: service.migrations.clone(),
-        topics: service.topics.clone(),
-        readers: readers.iter().map(|(reader, _, topic)| (Arc::clone(reader), *topic)).collect(),
-    };
     let store = stores
-        .open(&StoreName::of(name), &schema)
+        .open(&StoreName::of(name), &schema(graph, service))
         .await
         .map_err(|source| StartError::Store { service: name.clone(), source })?;
     let closing = store.clone();
@@ -189,7 +191,7 @@ async fn open<'g>(
     let task = Task::new(name.as_str(), "tidy", Stage::Consumers);
     tasks.spawn(task, Failure::IsLogged, |stopping| tidy::run(tidied, stopping));
     let mut listeners = Listeners::none();
-    for (_, listener, topic) in readers {
+    for (_, listener, topic) in graph.readers_of(service) {
         listeners = listeners.allow(topic, listener);
     }
     let log = Log::new(store.clone(), listeners, LogOptions::default());
@@ -207,20 +209,33 @@ async fn open<'g>(
     });
     let mut projections = Vec::new();
     for projection in &service.projections {
-        let spec = ProjectionSpec {
-            service: name.clone(),
-            name: projection.name,
-            shape: projection.shape,
-            migrations: projection.migrations.clone(),
-            handlers: projection.handlers.clone(),
-        };
-        let opened = Projection::open(spec, Arc::clone(stores), store.clone()).await;
+        let opened = Projection::open(spec(service, projection), Arc::clone(stores), store.clone()).await;
         projections.push(
             opened
                 .map_err(|source| StartError::Projection { service: name.clone(), source: source.into() })?,
         );
     }
     Ok(Opened { service, store, log, projections })
+}
+
+/// The tables, topics and readers of a service's store.
+pub(crate) fn schema(graph: &Graph, service: &Service) -> Schema {
+    Schema {
+        migrations: service.migrations.clone(),
+        topics: service.topics.clone(),
+        readers: graph.listeners(service),
+    }
+}
+
+/// One of a service's projections, as it runs.
+pub(crate) fn spec(service: &Service, projection: &crate::service::Projection) -> ProjectionSpec {
+    ProjectionSpec {
+        service: service.name().clone(),
+        name: projection.name,
+        shape: projection.shape,
+        migrations: projection.migrations.clone(),
+        handlers: projection.handlers.clone(),
+    }
 }
 
 /// What a service serves: its contracts, and its log.
@@ -296,7 +311,7 @@ fn is_history(contract: &str) -> bool {
     contract == EventLogClient::contract().name
 }
 
-/// Starts what listens: reactions and projections.
+/// Starts what listens: reactions and projections. What an operator may ask about them comes back.
 fn listen(
     graph: &Graph,
     opened: Opened<'_>,
@@ -304,7 +319,7 @@ fn listen(
     tasks: &Tasks,
     health: &Health,
     started: &mut Started,
-) {
+) -> Desk {
     let Opened { service, store, projections, .. } = opened;
     let name = service.name();
     let inputs = |topics: Vec<&'static str>| -> Vec<Input> {
@@ -318,11 +333,17 @@ fn listen(
     };
     started.stores.insert(name.clone(), store.clone());
     let reactions = inputs(service.reactions.topics().collect());
+    let (mut reacting, mut folding) = (None, Vec::new());
     if !reactions.is_empty() {
-        let mut consumer = Consumer::new(name.as_str(), store, service.reactions.clone());
+        let mut consumer = Consumer::new(name.as_str(), store.clone(), service.reactions.clone());
         for input in reactions {
             consumer = consumer.from(input.source, input.topic, input.feed);
         }
+        reacting = Some(Reacting {
+            inputs: graph.inputs(service.reactions.topics()),
+            parked: consumer.parked(),
+            observer: Some(consumer.observe()),
+        });
         let component = health.component(format!("{name}.reactions"));
         component.ready();
         let task = Task::new(name.as_str(), "reactions", Stage::Consumers);
@@ -335,6 +356,15 @@ fn listen(
     for (spec, projection) in service.projections.iter().zip(projections) {
         let inputs = inputs(spec.handlers.topics().collect());
         started.rebuilds.insert(projection.reader(), projection.rebuild());
+        folding.push(Folding {
+            spec: self::spec(service, spec),
+            inputs: graph.inputs(spec.handlers.topics()),
+            life: Life::Running {
+                model: projection.read_model(),
+                versions: projection.versions(),
+                rebuild: projection.rebuild(),
+            },
+        });
         let component = health.component(projection.reader());
         component.ready();
         let task = Task::new(name.as_str(), spec.name, Stage::Consumers);
@@ -346,6 +376,24 @@ fn listen(
             }
             ended
         });
+    }
+    Desk::new(store, graph.listeners(service), reacting, folding)
+}
+
+/// Takes an operator's commands to one service. It works without: then they wait until it is stopped.
+fn hear_operator(data: &Path, desk: Desk, tasks: &Tasks) {
+    let name = desk.service().clone();
+    match operator::listen(data, name.as_str()) {
+        Ok(listening) => {
+            let task = Task::new(name.as_str(), "operator", Stage::Accept);
+            tasks.spawn(task, Failure::IsLogged, |stopping| {
+                operator::serve(listening, Arc::new(desk), stopping)
+            });
+        }
+        Err(error) => {
+            let why = one_line(&error);
+            warn!(service.name = %name, "`{name}` takes no operator's commands while it runs: {why}");
+        }
     }
 }
 

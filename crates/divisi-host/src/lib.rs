@@ -4,7 +4,7 @@
 //! [`app`] (the command line), [`config`] (what the process is told), [`placement`] (who runs where), [`host`] (wires
 //! and starts), [`edge`] (the seam for HTTP), [`telemetry`] (what it tells), [`health`] (whether it can work, and why
 //! not), [`task`] (everything that runs in the background), [`shutdown`] (how it ends), [`supervisor`] (every service
-//! as a process of its own, on this machine).
+//! as a process of its own, on this machine), `operator` (what an operator asks of all that, and has it do).
 //!
 //! It knows no database, no broker and no HTTP: the app brings them.
 
@@ -14,6 +14,7 @@ pub mod edge;
 pub mod graph;
 pub mod health;
 pub mod host;
+mod operator;
 pub mod parts;
 pub mod placement;
 pub mod service;

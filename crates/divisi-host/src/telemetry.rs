@@ -1,6 +1,6 @@
 //! Logs: set up once, for people or for machines.
 
-mod clock;
+pub(crate) mod clock;
 mod json;
 pub mod report;
 mod text;

@@ -50,6 +50,11 @@ pub trait Stores: Send + Sync + 'static {
     fn open<'a>(&'a self, name: &'a StoreName, schema: &'a Schema)
     -> BoxFuture<'a, Result<Store, OpenError>>;
 
+    /// Whether a database is there, so that a look at it need not make one. A technology that cannot tell says yes.
+    fn exists<'a>(&'a self, _name: &'a StoreName) -> BoxFuture<'a, Result<bool, OpenError>> {
+        Box::pin(std::future::ready(Ok(true)))
+    }
+
     /// Removes a projection's database for good. The caller has closed it.
     fn remove<'a>(&'a self, name: &'a StoreName) -> BoxFuture<'a, Result<(), OpenError>>;
 }

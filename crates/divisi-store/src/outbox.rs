@@ -47,6 +47,13 @@ const HEAD: &str = "SELECT (SELECT max(pos) FROM divisi_outbox WHERE topic = $1 
 const PAGE: &str = "SELECT pos, epoch, type, schema_v, key, headers, payload, at FROM divisi_outbox \
                     WHERE topic = $1 AND lane = $2 AND pos > $3 ORDER BY pos LIMIT $4";
 
+const STRETCH: &str = "SELECT pos, epoch, type, schema_v, key, headers, payload, at FROM divisi_outbox \
+                       WHERE topic = $1 AND lane = $2 AND pos > $3 AND pos <= $4 ORDER BY pos";
+const STRETCH_OF_KEY: &str = "SELECT pos, epoch, type, schema_v, key, headers, payload, at FROM divisi_outbox \
+                              WHERE topic = $1 AND lane = $2 AND pos > $3 AND pos <= $4 AND key = $5 ORDER BY pos";
+const APPENDED_AT: &str = "SELECT at FROM divisi_outbox WHERE topic = $1 AND lane = $2 AND pos = $3";
+const BEGAN: &str = "SELECT epoch, began_at FROM divisi_epoch ORDER BY epoch";
+
 /// Reads a page. Lanes are served in order, [`RECORDS_IN_TURN`] each, round and round, until the page is full.
 pub async fn read_page(
     read: &mut Read,
@@ -109,6 +116,40 @@ pub async fn read_epochs(read: &mut Read, topic: &str, lanes: &[(Lane, Pos)]) ->
         .map(|(lane, epoch, fork)| Fork { lane, epoch, fork })
         .collect();
     Ok(Epochs { known: known.into_iter().map(|(epoch,)| epoch).collect(), forks })
+}
+
+/// The records of one lane after a position up to another, for somebody who looks: of one key, or of all.
+///
+/// It reads as many rows as there are positions in between; the caller keeps that few.
+pub async fn read_stretch(
+    read: &mut Read,
+    source: &ServiceName,
+    topic: &Arc<str>,
+    lane: Lane,
+    (after, to): (Pos, Pos),
+    key: Option<&str>,
+) -> Result<Vec<Record>, StoreError> {
+    let rows: Vec<Logged> = match key {
+        None => read.query(STRETCH, params![topic, lane, after, to]).await?,
+        Some(key) => read.query(STRETCH_OF_KEY, params![topic, lane, after, to, key]).await?,
+    };
+    Ok(rows.into_iter().map(|row| record(source, topic, lane, row)).collect())
+}
+
+/// When the record at a position was appended, by the source's clock; `None` when it is not in the log.
+pub async fn appended_at(
+    read: &mut Read,
+    topic: &str,
+    lane: Lane,
+    pos: Pos,
+) -> Result<Option<Timestamp>, StoreError> {
+    let row: Option<(Timestamp,)> = read.query_opt(APPENDED_AT, params![topic, lane, pos]).await?;
+    Ok(row.map(|(at,)| at))
+}
+
+/// The list of epochs with the time at which each began, oldest first.
+pub async fn epochs_began(read: &mut Read) -> Result<Vec<(Epoch, Timestamp)>, StoreError> {
+    read.query(BEGAN, params![]).await
 }
 
 type Logged = (Pos, Epoch, Arc<str>, u32, Arc<str>, Arc<str>, Bytes, Timestamp);

@@ -9,6 +9,7 @@ use divisi_contract::{Contract, EventSpec};
 use serde::Deserialize;
 
 use crate::graph::Graph;
+use crate::operator;
 use crate::service::Service;
 
 /// Runs the app's services: all in this process, each in its own, or one alone.
@@ -33,9 +34,11 @@ pub(super) enum Command {
     Check(CheckArgs),
     /// Prints every setting with its value and where it comes from
     Config(RunArgs),
+    #[command(flatten)]
+    Operator(operator::Command),
 }
 
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Default, Args)]
 pub(super) struct RunArgs {
     /// The one service to run here, or `gateway`; addresses of the others come from the configuration
     pub(super) service: Option<String>,

@@ -15,7 +15,7 @@ impl FormatTime for Utc {
     }
 }
 
-pub(super) struct Rfc3339(pub(super) SystemTime);
+pub(crate) struct Rfc3339(pub(crate) SystemTime);
 
 impl fmt::Display for Rfc3339 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -67,7 +67,7 @@ fn judged(blog: &Blog, n_comments: usize) -> (String, Vec<String>) {
 fn judge_again(data: &Path, comment: &str, payload: &str) {
     let sql = "INSERT INTO divisi_outbox (topic, lane, pos, epoch, type, key, payload, at) \
                SELECT topic, lane, (SELECT max(pos) + 1 FROM divisi_outbox l WHERE l.topic = o.topic AND l.lane = o.lane), \
-               epoch, type, key, CAST($2 AS BLOB), at FROM divisi_outbox o WHERE key = $1 LIMIT 1";
+               epoch, type, key, CAST(?2 AS BLOB), at FROM divisi_outbox o WHERE key = ?1 LIMIT 1";
     let n = open(&data.join("moderation.db")).execute(sql, params![comment, payload]).expect("a row");
     assert_eq!(n, 1);
 }

@@ -45,6 +45,7 @@ pub(super) async fn run(
         stores: stores(&config.data, config),
         edge: edge.filter(|_| placement.http.is_some()),
         supervised: supervised.is_some(),
+        operator: Some(config.data.clone()),
         rebuild: args.rebuild.clone(),
         tcp: tcp_limits(&config.tcp),
         body_bytes_max: config.gateway.body_bytes_max,

@@ -1,0 +1,30 @@
+//! An operator's command: nothing runs here but the question.
+
+use std::error::Error;
+
+use super::MakeStores;
+use super::command::RunArgs;
+use super::run;
+use crate::graph::Graph;
+use crate::operator::{self, Command, Office};
+
+/// Does what `command` says and prints what came of it.
+pub(super) fn operate(
+    app: &str,
+    graph: &Graph,
+    stores: MakeStores,
+    command: Command,
+) -> Result<(), Box<dyn Error + Send + Sync>> {
+    let at = command.at();
+    let args = RunArgs { data: at.data.clone(), config: at.config.clone(), ..RunArgs::default() };
+    let config = run::config(app, graph, &args)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let done = runtime.block_on(async {
+        let mut office = Office::new(graph, stores(&config.data, &config), config.data.clone());
+        let done = operator::run(command, &mut office).await;
+        office.close().await;
+        done
+    });
+    runtime.shutdown_background();
+    done
+}
