@@ -19,3 +19,10 @@ pub(crate) fn killed_itself(process: &mut Process, why: &str) {
     let status = process.ended();
     assert_eq!(status.signal(), Some(Signal::KILL.as_raw()), "{why}: {status}\n{}", process.all_output());
 }
+
+/// Without its points the program would pass every test that needs them.
+pub(crate) fn needs_failpoints() {
+    if !cfg!(feature = "failpoints") {
+        panic!("run with --all-features: without failpoints nothing is killed or left out");
+    }
+}

@@ -6,13 +6,15 @@
 mod shim;
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use divisi_testkit::eventually;
 use divisi_testkit::process::{Process, Start};
 
+use crate::blog::Writer;
 use crate::crash::fleet::free_address;
 use crate::crash::load::{Load, Written};
+use crate::crash::needs_failpoints;
 use crate::crash::random::all_gone;
 use crate::crash::truth::{broken, settles};
 use shim::{Cut, Shim};
@@ -76,7 +78,7 @@ fn survives(arguments: &[&str]) {
 /// The control: without its sync a commit is not durable, and the same cut shows it.
 #[test]
 fn without_syncs_acknowledged_writes_are_lost() {
-    assert!(cfg!(feature = "failpoints"), "run with --all-features: syncs are left out at a failpoint");
+    needs_failpoints();
     for kept in ["synchronous.off=error", "synchronous.normal=error"] {
         let shim = Shim::compiled();
         let data = tempfile::tempdir().expect("a directory");
@@ -95,8 +97,30 @@ fn without_syncs_acknowledged_writes_are_lost() {
         let (status, output) = process.stop();
         assert!(status.success(), "{kept}: {status}\n{output}");
         let found = found(data.path());
-        assert!(found.iter().any(|line| line.starts_with("posts:") && line.contains("lost")), "{kept}: {found:?}");
+        assert!(
+            found.iter().any(|line| line.starts_with("posts:") && line.contains("lost")),
+            "{kept}: {found:?}"
+        );
     }
+}
+
+/// The promise behind it, and what the shim is good for in measurements: nobody is answered before the sync.
+#[test]
+fn an_answer_waits_for_its_sync() {
+    const SYNC: Duration = Duration::from_millis(60);
+    let shim = Shim::compiled();
+    let data = tempfile::tempdir().expect("a directory");
+    let start = shim.preloaded(Start::new(env!("CARGO_BIN_EXE_blog"), data.path()));
+    let (process, address) = start.variable("POWER_SYNC_US", SYNC.as_micros().to_string()).start();
+    let mut writer = Writer::new(address);
+    for n in 0..3 {
+        let before = Instant::now();
+        writer.post("a post", &format!("k{n}"));
+        let took = before.elapsed();
+        assert!(took >= SYNC, "answered after {took:?}");
+    }
+    let (status, output) = process.stop();
+    assert!(status.success(), "{status}\n{output}");
 }
 
 /// Everything at once: the supervisor's processes end with it.

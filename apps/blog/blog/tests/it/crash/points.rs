@@ -6,9 +6,9 @@ use divisi_testkit::process::Start;
 
 use crate::blog::{Blog, SetUp};
 use crate::crash::fleet::{Fleet, free_address};
-use crate::crash::killed_itself;
 use crate::crash::load::Load;
 use crate::crash::truth::{broken, settles};
+use crate::crash::{killed_itself, needs_failpoints};
 
 /// Writes before a point is armed, and after the restart.
 const WRITES: usize = 30;
@@ -115,12 +115,6 @@ fn killed_while_a_key_is_parked_and_while_it_is_applied_after_all() {
     assert_eq!(broken(data.path(), &written), Vec::<String>::new());
 }
 
-/// Without its points the program would pass every test here.
-#[test]
-fn the_program_has_its_points() {
-    needs_failpoints();
-}
-
 /// In one process, and in the process of `service` among others.
 fn killed_at(fail: &str, service: &'static str) {
     killed_at_in_one_process(fail);
@@ -169,8 +163,4 @@ fn eventually_parked(data: &Path) {
     divisi_testkit::eventually("parked keys", crate::crash::truth::SETTLES_WITHIN, count, |n| {
         n.is_some_and(|n| n > 0)
     });
-}
-
-fn needs_failpoints() {
-    assert!(cfg!(feature = "failpoints"), "run with --all-features: without them nobody is killed here");
 }

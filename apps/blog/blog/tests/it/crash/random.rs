@@ -22,7 +22,9 @@ const KILLS_WHOLE: usize = 30;
 const WRITES_PER_KILL: usize = 6;
 /// A process that dies younger is started again later and later. One kill in so many is one of a process of any age.
 const YOUNG: Duration = Duration::from_secs(1);
-const ANY_AGE_EVERY: usize = 10;
+const ANY_AGE_EVERY: usize = 4;
+/// How long it may take until somebody runs.
+const START: Duration = Duration::from_secs(20);
 const WRITERS: usize = 6;
 const SEED: u64 = 20;
 
@@ -34,22 +36,22 @@ fn three_hundred_random_kills_lose_nothing_and_double_nothing() {
     let load = Load::start(address, "random", WRITERS);
     let mut random = fastrand::Rng::with_seed(SEED);
     let mut n_killed = 0;
-    let mut born = BTreeMap::new();
+    let mut ages = Ages::default();
     while n_killed < KILLS {
-        let children = supervisor.children();
-        let now = Instant::now();
-        let grown = |pid: &u32| now.duration_since(*born.entry(*pid).or_insert(now)) >= YOUNG;
-        let grown: Vec<u32> = children.iter().copied().filter(grown).collect();
-        let any_age = n_killed % ANY_AGE_EVERY == 0 || grown.is_empty();
         if n_killed % SUPERVISOR_EVERY == SUPERVISOR_EVERY - 1 {
+            let children = supervisor.children();
             supervisor.kill();
             all_gone(&children);
             supervisor = start.start().0;
-            n_killed += 1;
-        } else if let Some(&pid) = random.choice(if any_age { &children } else { &grown }) {
-            send(pid, Signal::KILL);
-            n_killed += 1;
+        } else {
+            let age = if n_killed % ANY_AGE_EVERY == 0 { Duration::ZERO } else { YOUNG };
+            let look = || ages.at_least(age, supervisor.children());
+            let victims = eventually("somebody to kill", START, look, |victims| !victims.is_empty());
+            if let Some(&pid) = random.choice(&victims) {
+                send(pid, Signal::KILL);
+            }
         }
+        n_killed += 1;
         load.goes_on(WRITES_PER_KILL);
     }
     let written = load.end();
@@ -82,6 +84,18 @@ fn everything_in_one_process_may_be_killed_at_any_time() {
     }
 }
 
+/// Since when processes have been seen to run.
+#[derive(Default)]
+struct Ages(BTreeMap<u32, Instant>);
+
+impl Ages {
+    fn at_least(&mut self, age: Duration, running: Vec<u32>) -> Vec<u32> {
+        self.0.retain(|pid, _| running.contains(pid));
+        let is_old = |pid: &u32| self.0.entry(*pid).or_insert_with(Instant::now).elapsed() >= age;
+        running.into_iter().filter(is_old).collect()
+    }
+}
+
 fn start(data: &Path) -> Start {
     Start::new(env!("CARGO_BIN_EXE_blog"), data).listening(free_address())
 }
@@ -97,7 +111,9 @@ pub(crate) fn all_gone(pids: &[u32]) {
         let is_running = |pid: &&u32| {
             let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
             // One that has ended and that nobody has waited for yet is gone.
-            stat.rsplit(')').next().is_some_and(|rest| !rest.is_empty() && !rest.trim().starts_with(['Z', 'X']))
+            stat.rsplit(')')
+                .next()
+                .is_some_and(|rest| !rest.is_empty() && !rest.trim().starts_with(['Z', 'X']))
         };
         pids.iter().filter(is_running).copied().collect()
     };

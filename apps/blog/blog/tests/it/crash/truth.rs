@@ -208,11 +208,7 @@ fn expected(written: &Written) -> View {
         comments.sort_unstable();
         comments
     };
-    written
-        .posts
-        .iter()
-        .map(|(id, post)| (id.clone(), (post.title.clone(), comments(post))))
-        .collect()
+    written.posts.iter().map(|(id, post)| (id.clone(), (post.title.clone(), comments(post)))).collect()
 }
 
 /// Everything that readers see, page by page; what cannot be read now is not seen.

@@ -52,7 +52,11 @@ fn events_after_a_restore_are_applied_once_and_the_divergence_is_named() {
     let comments = open(&data.path().join("comments.db"));
     assert_eq!(rows(&comments, "SELECT id FROM posts_known").len(), titles.len());
     let posts = open(&file);
-    assert_eq!(rows(&posts, "SELECT id FROM posts").len(), BEFORE + ANEW, "the older copy, and what came after");
+    assert_eq!(
+        rows(&posts, "SELECT id FROM posts").len(),
+        BEFORE + ANEW,
+        "the older copy, and what came after"
+    );
 }
 
 fn write_and_stop(data: &std::path::Path, name: &str, n: usize, titles: &mut BTreeSet<String>) {
@@ -83,7 +87,9 @@ fn everybody_knows(fleet: &Fleet, n: usize) {
     };
     let look = || (count("query.posts.v1.db", "posts"), count("comments.db", "posts_known"));
     let all = i64::try_from(n).ok();
-    divisi_testkit::eventually("everybody knows every post", SETTLES_WITHIN, look, |seen| *seen == (all, all));
+    divisi_testkit::eventually("everybody knows every post", SETTLES_WITHIN, look, |seen| {
+        *seen == (all, all)
+    });
 }
 
 /// Where the events are, in a log that nobody writes.

@@ -60,7 +60,7 @@ impl Shim {
     /// Cuts the power: the files in `data`, which nobody has open, become what the disk would have.
     pub(super) fn cut(&self, data: &Path, cut: Cut) {
         let names: BTreeSet<OsString> =
-            names(data).into_iter().chain(names(&self.shadow)).filter(|name| is_kept(name)).collect();
+            names(data).into_iter().chain(names(&self.shadow)).filter(is_kept).collect();
         let mut random = fastrand::Rng::with_seed(if let Cut::Some(seed) = cut { seed } else { 0 });
         for name in names {
             let (file, shadow) = (data.join(&name), self.shadow.join(&name));

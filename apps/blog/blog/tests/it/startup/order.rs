@@ -43,7 +43,11 @@ fn comments_wait_for_moderation_and_are_judged_when_it_returns() {
     let statuses = |reader: &mut Writer| -> Vec<String> {
         let of_post = |id: &String| reader.read(&format!("/posts/{id}/comments"));
         let lists: Vec<_> = written.posts.keys().map(of_post).collect();
-        lists.iter().flat_map(|list| list.as_array().cloned().unwrap_or_default()).map(|it| text(&it["status"])).collect()
+        lists
+            .iter()
+            .flat_map(|list| list.as_array().cloned().unwrap_or_default())
+            .map(|it| text(&it["status"]))
+            .collect()
     };
     assert_eq!(statuses(&mut reader), vec!["pending"; written.n_comments()]);
     fleet.start("moderation");

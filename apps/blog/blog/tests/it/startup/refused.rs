@@ -82,9 +82,15 @@ fn the_file_of_another_service() {
 fn a_setting_that_is_none() {
     let table = [
         ("lissten = \"127.0.0.1:1\"", "divisi.toml:1: unknown key `lissten`; did you mean `listen`?"),
-        ("[store]\ntransaction_mss = 5", "divisi.toml:2: unknown key `store.transaction_mss`; did you mean `store.transaction_ms`?"),
+        (
+            "[store]\ntransaction_mss = 5",
+            "divisi.toml:2: unknown key `store.transaction_mss`; did you mean `store.transaction_ms`?",
+        ),
         ("listen = 5", "`listen` is the number 5, but must be an address and a port"),
-        ("[store]\ntransaction_ms = \"long\"", "`store.transaction_ms` is the string \"long\", but must be a whole number"),
+        (
+            "[store]\ntransaction_ms = \"long\"",
+            "`store.transaction_ms` is the string \"long\", but must be a whole number",
+        ),
         ("[services.post]\naddress = \"a:1\"", "there is no service `post`; did you mean `posts`?"),
         ("listen = ", "divisi.toml"),
     ];
