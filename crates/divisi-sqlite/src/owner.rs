@@ -15,7 +15,7 @@ use crate::same_file::SameFile;
 /// The lock; given back when it is dropped, or by the kernel when the process dies.
 #[derive(Debug)]
 pub(crate) struct Owner {
-    _file: File,
+    file: File,
 }
 
 impl Owner {
@@ -46,7 +46,15 @@ impl Owner {
         file.set_len(0).map_err(place)?;
         file.rewind().map_err(place)?;
         writeln!(file, "process {}{address}", std::process::id()).map_err(place)?;
-        Ok(Owner { _file: file })
+        Ok(Owner { file })
+    }
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        // Closing the file is not enough: a process that is being started elsewhere in this one has a copy of it until
+        // it becomes another program. What fails here is given back by the kernel then.
+        let _ = flock(&self.file, FlockOperation::Unlock);
     }
 }
 
@@ -68,3 +76,6 @@ fn path_of(database: &Path) -> PathBuf {
     name.push(".owner");
     PathBuf::from(name)
 }
+
+#[cfg(test)]
+mod tests;

@@ -21,6 +21,8 @@ struct Queue {
     woken: BTreeMap<u64, u64>,
     /// How many of `woken` count for the present group.
     expected: usize,
+    /// How many of `woken` were woken for the group before and have not come yet.
+    late: usize,
 }
 
 impl Waiting {
@@ -39,14 +41,17 @@ impl Waiting {
     pub(crate) fn leave(&mut self, class: Class, ticket: u64, group: u64) {
         let queue = self.queue(class);
         queue.asleep.remove(&ticket);
-        if queue.woken.remove(&ticket) == Some(group) {
-            queue.expected -= 1;
+        match queue.woken.remove(&ticket) {
+            Some(woken) if woken == group => queue.expected -= 1,
+            Some(woken) if woken + 1 == group => queue.late -= 1,
+            _ => {}
         }
     }
 
-    /// Whether a call waits that has not been let in; one that was woken for an earlier group does not count.
+    /// Whether a call waits that has not been let in. One that was woken and does not come counts for one group more:
+    /// its thread may be busy with the very consumers that it goes before. After that it holds up nobody.
     pub(crate) fn has_calls(&self) -> bool {
-        !self.calls.asleep.is_empty() || self.calls.expected > 0
+        !self.calls.asleep.is_empty() || self.calls.expected + self.calls.late > 0
     }
 
     /// How many were woken for this group and have not come.
@@ -65,8 +70,9 @@ impl Waiting {
 
     /// A group closes: who has not come for it is not waited for again.
     pub(crate) fn next_group(&mut self) {
-        self.calls.expected = 0;
-        self.consumers.expected = 0;
+        for queue in [&mut self.calls, &mut self.consumers] {
+            queue.late = std::mem::take(&mut queue.expected);
+        }
     }
 
     fn queue(&mut self, class: Class) -> &mut Queue {

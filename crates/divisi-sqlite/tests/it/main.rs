@@ -3,6 +3,7 @@
 mod conformance;
 mod crash;
 mod fixture;
+mod full;
 mod groups;
 mod opening;
 mod own_process;

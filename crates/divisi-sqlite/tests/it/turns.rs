@@ -2,9 +2,11 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use divisi_contract::CallError;
 use divisi_store::conformance::account::{add, deposit, is_consistent};
 use divisi_store::{Class, Store, StoreError, Tx, TxFailed};
 
@@ -172,4 +174,80 @@ async fn a_consumer_is_not_starved_by_calls() {
     }
     stop.store(true, std::sync::atomic::Ordering::Relaxed);
     calls.join_all().await;
+}
+
+/// A call whose thread is busy goes before consumers in the next group as well, and then holds up nobody.
+#[tokio::test]
+async fn a_call_that_comes_late_is_still_before_the_consumers_of_one_more_group() {
+    let Fixture { store, backend, dir } = fixture(fast()).await;
+    let order = Mutex::new(Vec::new());
+    let running = store.backend().begin(Class::Call).await.expect("a turn");
+    let mut call = vec![turn(&store, Class::Call, "call", &order)];
+    let mut consumers: Vec<Turn<'_>> =
+        (0..6).map(|_| turn(&store, Class::Consumer, "consumer", &order)).collect();
+    poll_each_once(&mut call).await;
+    poll_each_once(&mut consumers).await;
+    drop(running);
+    let mut turns = Vec::new();
+    while turns.len() < 3 {
+        let before = (backend.stats().commits, order.lock().expect("no panic").len());
+        let mut ended = poll_each_once(&mut consumers).await.into_iter();
+        consumers.retain(|_| ended.next().flatten().is_none());
+        turns.push(order.lock().expect("no panic").len() - before.1);
+        // The group waits a little for the call, and then no more.
+        let committed = async {
+            while backend.stats().commits == before.0 {
+                tokio::task::yield_now().await;
+            }
+        };
+        soon("a group without the call", committed).await;
+    }
+    assert_eq!(turns, [1, 1, 4], "one turn in each of two groups, then all the others");
+    soon("the call", call.remove(0)).await;
+    drop(call);
+    is_consistent(&store).await;
+    drop(consumers);
+    Fixture { store, backend, dir }.close_and_check().await;
+}
+
+/// F-60: whatever is consumed beside it, a call waits for two turns of consumers at the most: one in the group that it
+/// finds, and one in the next.
+#[tokio::test]
+async fn f60_a_call_beside_a_backlog_waits_for_two_consumers_at_the_most() {
+    // A machine that is busy must not decide: a group waits for a call that is on its way.
+    let options = divisi_sqlite::Options { group_time: Duration::from_secs(20), ..fast() };
+    let Fixture { store, backend, dir } = fixture(options).await;
+    let n_turns = Arc::new(AtomicUsize::new(0));
+    let mut consumers = tokio::task::JoinSet::new();
+    for n in 0..24 {
+        let (store, n_turns) = (store.clone(), Arc::clone(&n_turns));
+        consumers.spawn(async move {
+            loop {
+                let turn = store.run(Class::Consumer, async |tx: &mut Tx| {
+                    n_turns.fetch_add(1, Ordering::Relaxed);
+                    add(tx, &format!("consumer-{n}"), 1).await
+                });
+                turn.await.expect("it commits");
+            }
+        });
+    }
+    let mut turns_max = 0;
+    for n in 0..200 {
+        // At any moment of the consumers' work.
+        for _ in 0..n % 7 {
+            tokio::task::yield_now().await;
+        }
+        let before = n_turns.load(Ordering::Relaxed);
+        let call = store.run(Class::Call, async |tx: &mut Tx| {
+            add(tx, "call", 1).await?;
+            Ok::<usize, CallError>(n_turns.load(Ordering::Relaxed))
+        });
+        let (inside, _) = soon("a call beside a backlog", call).await.expect("it commits");
+        turns_max = turns_max.max(inside - before);
+    }
+    assert!((1..=2).contains(&turns_max), "a call waited for {turns_max} consumers");
+    assert!(n_turns.load(Ordering::Relaxed) > 200, "the backlog was consumed meanwhile");
+    consumers.shutdown().await;
+    assert_eq!(is_consistent(&store).await.get("call"), Some(&200));
+    Fixture { store, backend, dir }.close_and_check().await;
 }
