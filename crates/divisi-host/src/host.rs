@@ -424,7 +424,7 @@ fn serve_http(
         .map_err(StartError::Edge)?;
     let component = health.component(GATEWAY);
     component.ready();
-    tasks.spawn(Task::new(GATEWAY, "http", Stage::Calls), Failure::StopsProcess, |stopping| async move {
+    tasks.spawn(Task::new(GATEWAY, "http", Stage::Edge), Failure::StopsProcess, |stopping| async move {
         let _component = component;
         let mut serving = serving;
         tokio::select! {
