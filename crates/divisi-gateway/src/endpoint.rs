@@ -18,6 +18,8 @@ use crate::{answer, body, key, query};
 /// How long after the deadline the gateway still waits: a call ends at the deadline by itself, and then it says
 /// whether it ran. An edge that does not is given up.
 const GRACE: Duration = Duration::from_millis(250);
+/// How long a request may take when it has no deadline, because the limit is longer than the clock can say.
+const AGES: Duration = Duration::from_secs(30 * 365 * 24 * 3_600);
 
 /// What all endpoints of a gateway share.
 #[derive(Debug)]
@@ -69,7 +71,7 @@ impl Endpoint {
         }
         let key = key::read(&head.headers, self.repeat)?;
         let deadline = Deadline::after(started, shared.limits.request_time_max);
-        let until = deadline.instant().unwrap_or(started).into();
+        let until = deadline.instant().unwrap_or(started + AGES).into();
         let wanted = body::Wanted { taken: self.takes_body, bytes_max: shared.limits.body_bytes_max, until };
         let body = body::read(&head.headers, body, wanted).await?;
         let mut cx = Context::root(&shared.name).with_trace(trace).with_deadline(deadline);

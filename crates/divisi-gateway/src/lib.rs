@@ -28,6 +28,11 @@
 //! An `Idempotency-Key` is for methods that keep their answers. A method that may be repeated anyway takes it and does
 //! not need it. On any other method it is an error: to ignore it would promise what nobody keeps.
 //!
+//! All who come through the gateway share the keys of a method: to the callee they are one caller, `gateway`, and an answer
+//! is kept under `comments.add/gateway` and the key. The gateway knows no users. So a key is to be random, as a UUID is: who
+//! sends another one's key with the same arguments gets the answer that was kept for them. Where that must not be, who it
+//! is for is an argument of the method: other arguments under the same key are refused.
+//!
 //! It knows nothing of sockets between services, of stores or of events.
 
 mod gateway;
@@ -48,6 +53,7 @@ mod caught;
 mod health;
 mod problem;
 mod serve;
+mod stall;
 
 mod host;
 

@@ -23,6 +23,9 @@ pub struct Limits {
     /// How long a connection may take for the head of its next request: 60 s, longer than the idle time of common
     /// proxies is short. Beyond it the connection is closed.
     pub head_time_max: Duration,
+    /// How long a stranger may take nothing of an answer: 30 s, as long as the worst hole in a mobile network. Beyond it
+    /// the connection is cut.
+    pub answer_stall_max: Duration,
     /// Open connections: 10,000. Further ones wait in the system's backlog.
     pub connections_max: usize,
     /// How long open requests may take once the gateway is told to stop: 10 s. Beyond it they are cut.
@@ -36,6 +39,7 @@ impl Default for Limits {
             request_time_max: Duration::from_secs(10),
             head_bytes_max: 32 << 10,
             head_time_max: Duration::from_secs(60),
+            answer_stall_max: Duration::from_secs(30),
             connections_max: 10_000,
             drain_time_max: Duration::from_secs(10),
         }

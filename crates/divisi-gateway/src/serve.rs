@@ -17,11 +17,10 @@ use tokio::time::{sleep, timeout};
 use tracing::{debug, info, warn};
 
 use crate::limits::Limits;
+use crate::stall::Stalling;
 
 /// The pause after the system had no room for a connection, so that those that are open can end.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// How often in a row accepting may fail before the listener is given up: ten seconds' worth.
-const ACCEPT_FAILURES_MAX: u32 = 100;
 
 /// Serves `router` until `shutdown`, then waits for open requests as long as the limits allow. The set of connections
 /// is owned here: when this ends, or is dropped, none is left.
@@ -39,7 +38,7 @@ pub(crate) async fn serve(
     let places = Arc::new(Semaphore::new(limits.connections_max.clamp(1, Semaphore::MAX_PERMITS)));
     let (close, closing) = watch::channel(());
     let mut connections = JoinSet::new();
-    let mut failures = 0;
+    let mut in_trouble = false;
     let mut shutdown = pin!(shutdown);
     loop {
         tokio::select! {
@@ -48,16 +47,20 @@ pub(crate) async fn serve(
             Some(ended) = connections.join_next() => note_panic(ended),
             accepted = accept(&listener, &places) => match accepted {
                 Ok((stream, place)) => {
-                    failures = 0;
+                    in_trouble = false;
+                    let stream = Stalling::new(stream, limits.answer_stall_max);
                     connections.spawn(connection(http.clone(), service.clone(), stream, place, closing.clone()));
                 }
                 Err(error) if concerns_one_connection(&error) => {}
-                Err(error) if failures < ACCEPT_FAILURES_MAX => {
-                    failures += 1;
-                    warn!(%error, "cannot accept a connection, pausing");
+                Err(error) if is_of_the_listener(&error) => return Err(error),
+                // Too many files are open, most likely, and strangers can bring that about: it passes, however long
+                // it takes, and those who are connected are served meanwhile.
+                Err(error) => {
+                    if !std::mem::replace(&mut in_trouble, true) {
+                        warn!(%error, "cannot accept a connection, trying again: {error}");
+                    }
                     sleep(ACCEPT_PAUSE).await;
                 }
-                Err(error) => return Err(error),
             },
         }
     }
@@ -90,6 +93,8 @@ async fn accept(
 ) -> io::Result<(TcpStream, OwnedSemaphorePermit)> {
     let place = Arc::clone(places).acquire_owned().await.map_err(io::Error::other)?;
     let (stream, _) = listener.accept().await?;
+    // Answers are written whole; waiting to fill a packet only makes them late.
+    let _ = stream.set_nodelay(true);
     Ok((stream, place))
 }
 
@@ -97,12 +102,10 @@ async fn accept(
 async fn connection(
     http: http1::Builder,
     service: TowerToHyperService<Router>,
-    stream: TcpStream,
+    stream: Stalling<TcpStream>,
     place: OwnedSemaphorePermit,
     mut closing: watch::Receiver<()>,
 ) {
-    // Answers are written whole; waiting to fill a packet only makes them late.
-    let _ = stream.set_nodelay(true);
     let mut connection = pin!(http.serve_connection(TokioIo::new(stream), service));
     let ended = tokio::select! {
         biased;
@@ -121,6 +124,11 @@ async fn connection(
 fn concerns_one_connection(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
+}
+
+/// Whether no connection will ever come again.
+fn is_of_the_listener(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::NotConnected)
 }
 
 /// A method's panic is answered; what reaches this one is a page's, and costs its own connection only.

@@ -170,3 +170,17 @@ async fn a_body_that_is_badly_framed_is_refused() {
     client.end().await;
     assert_eq!(things.calls(), 0);
 }
+
+#[tokio::test(start_paused = true)]
+async fn without_a_limit_of_time_a_body_takes_its_time() {
+    let limits = Limits { request_time_max: Duration::MAX, ..Limits::default() };
+    let running = Running::of(Things::default(), limits).await;
+    let mut client = running.connect().await;
+    let head = "POST /things HTTP/1.1\r\nhost: t\r\ncontent-type: application/json\r\ncontent-length: 2\r\n";
+    client.send(format!("{head}expect: 100-continue\r\n\r\n").as_bytes()).await;
+    assert_eq!(client.reply().await.status, 100, "the body is waited for");
+    // The clock is paused: an hour passes as soon as there is nothing to do but wait.
+    tokio::time::sleep(Duration::from_secs(3_600)).await;
+    client.send(b"{}").await;
+    assert_eq!(client.reply().await.status, 201);
+}

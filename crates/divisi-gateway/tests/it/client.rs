@@ -117,6 +117,12 @@ impl Client {
         let _ = self.stream.write_all(bytes).await;
     }
 
+    /// Sends it again and again, and reads nothing, until the other side hangs up.
+    pub(crate) async fn send_until_cut(&mut self, bytes: &[u8]) {
+        let cut = async { while self.stream.write_all(bytes).await.is_ok() {} };
+        timeout(PATIENCE, cut).await.expect("the connection is kept, though no answer is taken");
+    }
+
     /// The next answer.
     pub(crate) async fn reply(&mut self) -> Reply {
         self.reply_to("GET").await

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use divisi_gateway::Limits;
+use tokio::net::{TcpListener, TcpStream};
 
 use crate::client::Running;
 use crate::edge::Things;
@@ -108,4 +109,45 @@ async fn a_head_that_never_ends_is_given_up() {
     let mut client = running.connect().await;
     client.send(b"GET /things HTTP/1.1\r\nhost: t\r\nx-slow: ").await;
     client.end().await;
+}
+
+#[tokio::test]
+async fn whoever_asks_and_takes_no_answers_is_cut() {
+    let limits = Limits { answer_stall_max: Duration::from_millis(50), ..Limits::default() };
+    let running = Running::of(Things::default(), limits).await;
+    let mut client = running.connect().await;
+    let body = "x".repeat(900_000);
+    let head = "POST /things HTTP/1.1\r\nhost: t\r\ncontent-type: application/json\r\n";
+    let request = format!("{head}content-length: {}\r\n\r\n{body}", body.len());
+    client.send_until_cut(request.as_bytes()).await;
+    assert_eq!(running.ask("GET /things").await.status, 200, "others are served");
+}
+
+/// What the test below runs in a process of its own, which may open few files.
+#[tokio::test(start_paused = true)]
+#[ignore = "it uses up the open files of its process; `a_gateway_outlives_a_want_of_open_files` runs it"]
+async fn in_a_process_without_open_files() {
+    let running = Running::of(Things::default(), Limits::default()).await;
+    let elsewhere = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut used = Vec::new();
+    while let Ok(connected) = TcpStream::connect(elsewhere.local_addr().unwrap()).await {
+        used.push(connected);
+    }
+    assert!(used.len() < 1_000, "this process may open few files");
+    // Its own end takes the last file, so the gateway has none for the other.
+    drop(used.pop());
+    let mut waiting = running.connect().await;
+    // The clock is paused: an hour passes as soon as there is nothing to do but wait.
+    tokio::time::sleep(Duration::from_secs(3_600)).await;
+    drop(used);
+    assert_eq!(waiting.ask("GET /things", &[], b"").await.status, 200);
+}
+
+#[test]
+fn a_gateway_outlives_a_want_of_open_files() {
+    let this = std::env::current_exe().unwrap();
+    let run = "ulimit -n 64 && exec \"$0\" --ignored --exact connections::in_a_process_without_open_files";
+    let output = std::process::Command::new("sh").arg("-c").arg(run).arg(this).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && said.contains("1 passed"), "{said}");
 }

@@ -1,7 +1,7 @@
 //! One line in the log for each request.
 
 use std::io::{self, Write};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use divisi_gateway::Limits;
 use tracing::Level;
@@ -32,6 +32,10 @@ impl Log {
 
 #[tokio::test]
 async fn each_request_has_one_line_and_a_failure_its_inner_words() {
+    // With one subscriber alone, a line that another test's thread reaches first would be taken for one that nobody
+    // wants, for ever. A second one makes tracing ask them both.
+    static SECOND: OnceLock<tracing::Dispatch> = OnceLock::new();
+    SECOND.get_or_init(|| tracing::Dispatch::new(tracing::subscriber::NoSubscriber::default()));
     let log = Log::default();
     let sink = log.clone();
     let subscriber = tracing_subscriber::fmt()
