@@ -1,7 +1,7 @@
 //! Who may talk to whom, said at the beginning and in words.
 
 use std::io::Write;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -305,6 +305,10 @@ struct Log(Arc<Mutex<Vec<u8>>>);
 
 impl Log {
     fn start(&self) -> tracing::subscriber::DefaultGuard {
+        // With one subscriber alone, a line that another test's thread reaches first would be taken for one that nobody
+        // wants, for ever. A second one makes tracing ask them both.
+        static SECOND: OnceLock<tracing::Dispatch> = OnceLock::new();
+        SECOND.get_or_init(|| tracing::Dispatch::new(tracing::subscriber::NoSubscriber::default()));
         let log = self.clone();
         let subscriber = tracing_subscriber::fmt()
             .with_max_level(tracing::Level::INFO)
