@@ -98,6 +98,7 @@ type Erased = Arc<dyn for<'a> Fn(&'a mut Tx, &'a Record) -> BoxFuture<'a, Result
 #[derive(Clone, Default)]
 pub struct Handlers {
     by_topic: BTreeMap<&'static str, BTreeMap<&'static str, (u32, Erased)>>,
+    twice: Vec<&'static str>,
 }
 
 impl Handlers {
@@ -148,6 +149,11 @@ impl Handlers {
         self.by_topic.iter().flat_map(|(topic, events)| events.keys().map(|event| (*topic, *event)))
     }
 
+    /// The names of events that were given a handler more than once: the last one counts, which nobody can have meant.
+    pub fn handled_twice(&self) -> &[&'static str] {
+        &self.twice
+    }
+
     /// Whether the record has a handler here; one that has none is skipped.
     pub fn handles(&self, record: &Record) -> bool {
         self.find(record).is_some()
@@ -170,7 +176,8 @@ impl Handlers {
     }
 
     fn insert<E: Event>(mut self, handler: Erased) -> Handlers {
-        self.by_topic.entry(E::TOPIC).or_default().insert(E::NAME, (E::VERSION, handler));
+        let before = self.by_topic.entry(E::TOPIC).or_default().insert(E::NAME, (E::VERSION, handler));
+        self.twice.extend(before.map(|_| E::NAME));
         self
     }
 }

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use divisi_contract::ServiceName;
+use divisi_events::handler::Handlers;
 
 use crate::service::Service;
 
@@ -46,6 +47,18 @@ impl Graph {
             if !names.insert(name.clone()) {
                 mistakes.push(format!("two services are called `{name}`"));
             }
+            let mut projections = BTreeSet::new();
+            for projection in &service.projections {
+                let own = projection.name;
+                if !is_name(own) {
+                    mistakes.push(format!(
+                        "`{own}` is no name of a projection of `{name}`: it needs lower case letters, digits and dashes"
+                    ));
+                }
+                if !projections.insert(own) {
+                    mistakes.push(format!("two projections of `{name}` are called `{own}`"));
+                }
+            }
             for topic in service.topics() {
                 if let Some(other) = owners.insert(topic, name.clone()) {
                     mistakes.push(format!(
@@ -67,6 +80,23 @@ impl Graph {
                 if !owners.contains_key(topic) {
                     mistakes.push(format!(
                         "`{reader}` listens to the topic `{topic}`, which no service owns; say `.emits::<…>()` where it is announced"
+                    ));
+                }
+            }
+            let folds = service.projections.iter().map(|projection| &projection.handlers);
+            let all: Vec<&Handlers> = folds.chain([&service.reactions]).collect();
+            for event in all.iter().flat_map(|handlers| handlers.handled_twice()) {
+                mistakes.push(format!("`{name}` has two handlers of `{event}`; only one of them would run"));
+            }
+            for (topic, event) in all.into_iter().flat_map(Handlers::events) {
+                let announced = |owner: &&Service| {
+                    owner.events().iter().any(|known| known.topic == topic && known.name == event)
+                };
+                let owner = services.iter().find(|owner| owner.topics().contains(&topic));
+                if let Some(owner) = owner.filter(|owner| !announced(owner)) {
+                    mistakes.push(format!(
+                        "`{name}` listens to `{event}` of the topic `{topic}`, which `{}` does not announce; say `.emits::<{event}>()` there",
+                        owner.name()
                     ));
                 }
             }
@@ -200,3 +230,6 @@ impl fmt::Display for GraphErrors {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

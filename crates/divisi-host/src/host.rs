@@ -19,7 +19,7 @@ use tracing::{error, warn};
 
 use crate::edge::{EdgeServer, EdgeSetup};
 use crate::graph::{GATEWAY, Graph};
-use crate::health::Health;
+use crate::health::{Component, Health};
 use crate::operator::{self, Desk, Folding, Life, Reacting};
 use crate::parts::{Parts, Routes};
 use crate::placement::{NoAddress, Placement};
@@ -248,6 +248,7 @@ fn served(opened: &Opened<'_>, routes: &Arc<Routes>) -> Vec<Served> {
         .map(|(spec, open)| (spec.name, open.read_model()));
     let parts = Parts {
         service: opened.service.name().clone(),
+        calls: opened.service.calls.clone(),
         store: opened.store.clone(),
         read_models: read_models.collect(),
         routes: Arc::clone(routes),
@@ -346,10 +347,11 @@ fn listen(
         });
         let component = health.component(format!("{name}.reactions"));
         component.ready();
+        let observer = consumer.observe();
         let task = Task::new(name.as_str(), "reactions", Stage::Consumers);
         tasks.spawn(task, Failure::StopsProcess, |stopping| async move {
-            let _component = component;
-            consumer.run(async move { stopping.requested().await }).await;
+            let works = consumer.run(async move { stopping.requested().await });
+            saying(&component, observer.ended(), works).await;
             Ok::<_, io::Error>(())
         });
     }
@@ -369,7 +371,9 @@ fn listen(
         component.ready();
         let task = Task::new(name.as_str(), spec.name, Stage::Consumers);
         tasks.spawn(task, Failure::StopsProcess, |stopping| async move {
-            let ended = projection.run(inputs, async move { stopping.requested().await }).await;
+            let versions = projection.versions();
+            let works = projection.run(inputs, async move { stopping.requested().await });
+            let ended = saying(&component, versions.ended(), works).await;
             if let Err(error) = &ended {
                 error!("a projection cannot go on: {error}");
                 component.dead(error.to_string());
@@ -395,6 +399,21 @@ fn hear_operator(data: &Path, desk: Desk, tasks: &Tasks) {
             warn!(service.name = %name, "`{name}` takes no operator's commands while it runs: {why}");
         }
     }
+}
+
+/// Works, and says in health when some of the work has ended for good: the rest goes on, and only a restart helps.
+async fn saying<T>(
+    component: &Component,
+    ended: impl Future<Output = String>,
+    works: impl Future<Output = T>,
+) -> T {
+    let mut works = std::pin::pin!(works);
+    tokio::select! {
+        biased;
+        done = &mut works => return done,
+        why = ended => component.dead(why),
+    }
+    works.await
 }
 
 fn serve_http(
@@ -437,3 +456,6 @@ fn serve_http(
     });
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use divisi_call::{Client, Edge, Route};
-use divisi_contract::ServiceName;
+use divisi_contract::{Contract, ServiceName};
 use divisi_events::projection::ReadModel;
 use divisi_store::Store;
 
 /// What a service is made from. It knows neither addresses nor files.
 pub struct Parts {
     pub(crate) service: ServiceName,
+    /// The contracts that the service's description says it calls.
+    pub(crate) calls: Vec<&'static Contract>,
     pub(crate) store: Store,
     pub(crate) read_models: BTreeMap<&'static str, ReadModel>,
     pub(crate) routes: Arc<Routes>,
@@ -32,16 +34,13 @@ impl Parts {
     ///
     /// # Panics
     ///
-    /// If no service of the app serves the contract: the app's description is wrong, and says so at its start.
+    /// If the service's description does not say that it calls the contract, or no service of the app serves it: the
+    /// description is wrong, and says so at the start. What is not described would work in one process and not in many.
     pub fn client<C: Client>(&self) -> C {
-        let name = &C::contract().name;
-        let Some(route) = self.routes.by_contract.get(name) else {
-            panic!(
-                "`{}` asks for a client of the contract `{name}`, which no service of this app serves",
-                self.service
-            );
-        };
-        C::over(self.service.clone(), Arc::clone(route))
+        match self.routes.described(&self.service, &self.calls, &C::contract().name) {
+            Ok(route) => C::over(self.service.clone(), Arc::clone(route)),
+            Err(mistake) => panic!("{mistake}"),
+        }
     }
 
     /// The read model called `name` of this service.
@@ -61,6 +60,25 @@ impl Parts {
 }
 
 impl Routes {
+    /// The way to who serves `contract`, for a service whose description says that it calls these.
+    fn described(
+        &self,
+        service: &ServiceName,
+        calls: &[&'static Contract],
+        contract: &str,
+    ) -> Result<&Arc<Route>, String> {
+        let asks = format!("`{service}` asks for a client of the contract `{contract}`, which");
+        let Some(route) = self.by_contract.get(contract) else {
+            return Err(format!("{asks} no service of this app serves"));
+        };
+        if !calls.iter().any(|known| known.name == contract) {
+            return Err(format!(
+                "{asks} its description does not say that it calls; add `.calls::<…>()` there"
+            ));
+        }
+        Ok(route)
+    }
+
     /// The contracts of the app, reachable from text, in the name of `caller`.
     pub(crate) fn edge(
         &self,
@@ -71,3 +89,6 @@ impl Routes {
         self.by_contract.get(contract).map(|route| make(caller.clone(), Arc::clone(route)))
     }
 }
+
+#[cfg(test)]
+mod tests;
