@@ -1,7 +1,9 @@
 //! What an operator does with a blog, by its own binary: through the processes that run, and without them.
 
 use std::fs::{self, File};
+use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -401,6 +403,29 @@ fn the_way_in_is_for_the_owner_alone_and_a_dead_process_leaves_none() {
     assert!(operate(&data, &["epochs", "posts"]).well, "it is started again over what it left");
     blog.stop();
     assert!(!socket.exists());
+}
+
+#[test]
+fn what_is_no_question_is_refused_in_words_and_holds_nobody_up() {
+    let data = tempfile::tempdir().expect("a directory");
+    let data = data.path();
+    let blog = Blog::start(SetUp::Whole, data);
+    let connect = || UnixStream::connect(data.join("posts.operator")).expect("it listens");
+    for nonsense in ["\n", "{}\n", "[7]\n", "{\"ask\":\"the moon\"}\n", "{\"ask\":\"events\",\"limit\":-1}\n"]
+    {
+        let mut stream = connect();
+        stream.write_all(nonsense.as_bytes()).expect("it reads");
+        let mut reply = String::new();
+        stream.read_to_string(&mut reply).expect("it answers");
+        assert!(reply.contains("this is no question that process"), "{nonsense:?}: {reply:?}");
+    }
+    // Longer than any question: it is cut off, perhaps before all of it is written.
+    let _ = connect().write_all(&vec![b'x'; 1024 * 1024]);
+    // More than are heard at once, and none of them says a word.
+    let silent: Vec<UnixStream> = (0..12).map(|_| connect()).collect();
+    assert!(operate(data, &["epochs", "posts"]).well, "a silent connection is given up");
+    drop(silent);
+    blog.stop();
 }
 
 fn lag_of(data: &Path, reader: &str, source: &str) -> Value {

@@ -150,9 +150,9 @@ async fn give_up(which: Which, yes: bool, at: &At, office: &mut Office<'_>) -> R
             table.row([event.id.clone(), format!("{} v{}", event.kind, event.version), time(event.at)]);
             table.note(&event.payload);
         }
-        let key = plain(key);
+        let (key, n_shown) = (plain(key), kept.len());
         let text = format!(
-            "`{consumer}` would never see these events of key `{key}` of `{source}/{topic}`, and any after them:\n{table}"
+            "`{consumer}` would never apply what waits of key `{key}` of `{source}/{topic}`; the first {n_shown}:\n{table}"
         );
         at.say(&json!({ "would_drop": kept, "at": parked }), &text)?;
         return Err(NotSure.into());
