@@ -6,6 +6,7 @@ mod killed;
 mod mistakes;
 mod pair;
 mod real_log;
+mod slow;
 mod statements;
 #[cfg(feature = "conformance")]
 mod suite;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use divisi_contract::Event;
 use divisi_events::consumer::{Consumer, Observer, Stopped};
-use divisi_events::{Failure, Handlers, Listeners, Log, LogOptions};
+use divisi_events::{Failure, Feed, Handlers, Listeners, Log, LogOptions};
 use divisi_sqlite::{Options, Sqlite, Synchronous};
 use divisi_store::{
     Class, Migration, Position, Read, Schema, Store, StoreError, StoreName, Stores, Tx, params,
@@ -84,15 +84,21 @@ impl Pair {
     }
 
     pub(super) fn consumer(&self) -> Consumer {
-        Consumer::new("ledger", self.ledger.clone(), Handlers::new().react::<Sold, _>(enter)).from(
-            "shop",
-            Sold::TOPIC,
-            Arc::clone(&self.log) as _,
-        )
+        self.consumer_of(Arc::clone(&self.log) as _)
+    }
+
+    fn consumer_of(&self, feed: Arc<dyn Feed>) -> Consumer {
+        let handlers = Handlers::new().react::<Sold, _>(enter);
+        Consumer::new("ledger", self.ledger.clone(), handlers).from("shop", Sold::TOPIC, feed)
     }
 
     pub(super) fn start(&self) -> Running {
-        let consumer = self.consumer();
+        self.start_on(Arc::clone(&self.log) as _)
+    }
+
+    /// The same, through something that stands before the log.
+    pub(super) fn start_on(&self, feed: Arc<dyn Feed>) -> Running {
+        let consumer = self.consumer_of(feed);
         let (stop, mut stopping) = watch::channel(false);
         let observer = consumer.observe();
         let task = tokio::spawn(consumer.run(async move {
