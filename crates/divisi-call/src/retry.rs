@@ -54,9 +54,6 @@ impl Retry {
 
     /// What the last try's error says of the whole call: that the last try did not run does not excuse an earlier one.
     pub fn conclude<R>(&self, error: CallError<R>) -> CallError<R> {
-        match error {
-            CallError::NotRun(cause) if self.may_have_run => CallError::MayHaveRun(cause),
-            error => error,
-        }
+        if self.may_have_run { error.after_effects() } else { error }
     }
 }

@@ -22,6 +22,9 @@ pub enum CallError<R = NoRefusal> {
     /// The callee said no, in the terms of its contract. It ran and changed nothing.
     Refused(R),
     /// It did not run, or all that it did was rolled back. Safe to try again.
+    ///
+    /// A method that hands on the error of a call which it made after it had changed something says so with
+    /// [`CallError::after_effects`]: the inner call did not run, but the method did.
     NotRun(Cause),
     /// It may have run. Only an idempotent call, or a keyed one with its key, may be tried again.
     MayHaveRun(Cause),
@@ -117,6 +120,27 @@ impl<R> CallError<R> {
         match self {
             CallError::Refused(_) => None,
             CallError::NotRun(cause) | CallError::MayHaveRun(cause) => Some(cause),
+        }
+    }
+
+    /// The same error for a method that had changed something before: what did not run is then something that may have.
+    ///
+    /// ```
+    /// use divisi_contract::{Answer, CallError, CauseKind};
+    ///
+    /// fn announce() -> Answer<()> {
+    ///     Err(CallError::not_run(CauseKind::Unreachable, "announcements is not reachable"))
+    /// }
+    ///
+    /// // The post is saved and committed by now.
+    /// let answer: Answer<()> = announce().map_err(CallError::after_effects);
+    /// assert!(answer.is_err_and(|error| error.may_have_run()), "who asks again saves the post twice");
+    /// ```
+    #[must_use]
+    pub fn after_effects(self) -> CallError<R> {
+        match self {
+            CallError::NotRun(cause) => CallError::MayHaveRun(cause),
+            error => error,
         }
     }
 

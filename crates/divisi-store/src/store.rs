@@ -95,7 +95,8 @@ impl Store {
     {
         let keyed = cx.keyed().map(Arc::as_ref);
         if keyed.is_some_and(|keyed| !keyed.begin()) {
-            return Err(CallError::not_run(
+            // The first one may have been committed, so the method may have run.
+            return Err(CallError::unknown(
                 CauseKind::Bug,
                 "a keyed method has one `transact`, whose value is its answer; this was a second one",
             ));

@@ -45,6 +45,7 @@ pub async fn a_second_transaction_of_a_keyed_method_is_refused(stores: &dyn Stor
     add_keyed(&store, &cx, 5).await.expect("it commits");
     let refused = add_keyed(&store, &cx, 5).await.unwrap_err();
     assert_eq!(refused.cause().map(|cause| cause.kind), Some(CauseKind::Bug));
+    assert!(refused.may_have_run(), "the first one was committed: {refused}");
     assert_eq!(is_consistent(&store).await.get("a"), Some(&5));
 }
 
