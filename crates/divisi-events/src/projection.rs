@@ -20,6 +20,7 @@ pub use running::{Version, Versions};
 use tokio::sync::mpsc;
 
 use self::control::Change;
+use self::running::Running;
 use crate::fetch::Feed;
 use crate::handler::Handlers;
 
@@ -66,6 +67,9 @@ pub struct Projection {
     rebuild: mpsc::Sender<()>,
     building: Option<Store>,
     previous: Option<Store>,
+    /// The consumer of the version that readers see, and of the one that is being built, while they run.
+    active: Option<Running>,
+    new: Option<Running>,
     flips_refused: u32,
     versions: Versions,
 }
@@ -152,6 +156,8 @@ impl Projection {
             rebuild,
             building: None,
             previous: None,
+            active: None,
+            new: None,
             flips_refused: 0,
             versions: Versions::default(),
         };

@@ -33,6 +33,7 @@ enum Next {
 
 impl Projection {
     /// Keeps the projection up to date until `stop`: folds what arrives, rebuilds when asked or when its shape changed.
+    /// The batches under way end first, and the sources are told how far it is.
     pub async fn run(
         mut self,
         inputs: Vec<Input>,
@@ -60,6 +61,7 @@ impl Projection {
                 Next::Live => {}
             }
         }
+        tokio::join!(stop_running(&mut self.active), stop_running(&mut self.new));
         self.close().await;
         Ok(())
     }
@@ -73,7 +75,7 @@ impl Projection {
 
     /// One version, kept up to date; the one before is removed when its time is over.
     async fn live(&mut self, inputs: &[Input]) -> Result<Next, ProjectionError> {
-        let mut active = self.start_active(inputs);
+        self.active = Some(self.start_active(inputs));
         loop {
             let expires = self.row.previous.map(|(_, until)| {
                 let now = self.control.backend().clock().now();
@@ -83,12 +85,12 @@ impl Projection {
                 biased;
                 asked = self.rebuilds.recv() => {
                     if asked.is_some() {
-                        active.stop().await;
+                        stop_running(&mut self.active).await;
                         return Ok(Next::Rebuild);
                     }
                 }
                 () = sleep(expires.unwrap_or(Duration::MAX)), if expires.is_some() => self.forget_previous().await?,
-                () = active.ended() => return Err(ProjectionError::Stopped { name: self.spec.name.to_owned() }),
+                () = ended(&mut self.active) => return Err(ProjectionError::Stopped { name: self.spec.name.to_owned() }),
             }
         }
     }
@@ -97,12 +99,12 @@ impl Projection {
     async fn build(&mut self, store: Store, inputs: &[Input]) -> Result<Next, ProjectionError> {
         let number = self.row.building.map_or(self.row.active + 1, |(number, _)| number);
         let versions = (&self.versions, number);
-        let mut new = Running::start(&self.spec, versions, store.clone(), inputs, history_options());
-        let mut old = self.start_old(inputs);
+        self.new = Some(Running::start(&self.spec, versions, store.clone(), inputs, history_options()));
+        self.active = self.start_old(inputs);
         loop {
-            self.near_the_end(&store, inputs, &mut new).await?;
-            if self.flip(&store, inputs, &mut old).await? {
-                new.stop().await;
+            self.near_the_end(&store, inputs).await?;
+            if self.flip(&store, inputs).await? {
+                stop_running(&mut self.new).await;
                 return Ok(Next::Live);
             }
             let pause = FLIP_AGAIN * 2_u32.pow(self.flips_refused.min(4));
@@ -112,12 +114,7 @@ impl Projection {
     }
 
     /// Waits until the new version is near the ends of all logs.
-    async fn near_the_end(
-        &self,
-        store: &Store,
-        inputs: &[Input],
-        new: &mut Running,
-    ) -> Result<(), ProjectionError> {
+    async fn near_the_end(&mut self, store: &Store, inputs: &[Input]) -> Result<(), ProjectionError> {
         loop {
             match self.behind(store, inputs).await {
                 Ok(behind) if behind < BEHIND_MAX => return Ok(()),
@@ -129,25 +126,18 @@ impl Projection {
             }
             tokio::select! {
                 biased;
-                () = new.ended() => return Err(ProjectionError::Stopped { name: self.spec.name.to_owned() }),
+                () = ended(&mut self.new) => return Err(ProjectionError::Stopped { name: self.spec.name.to_owned() }),
                 () = sleep(LOOK_EVERY) => {}
             }
         }
     }
 
     /// The old version stands still, the new one reaches it, readers get the new one. `false`: not in time.
-    async fn flip(
-        &mut self,
-        store: &Store,
-        inputs: &[Input],
-        old: &mut Option<Running>,
-    ) -> Result<bool, ProjectionError> {
+    async fn flip(&mut self, store: &Store, inputs: &[Input]) -> Result<bool, ProjectionError> {
         failpoint::hit("rebuild.caught_up");
         let name = self.spec.name;
         self.change(Change::Flipping(true)).await?;
-        if let Some(old) = old.take() {
-            old.stop().await;
-        }
+        stop_running(&mut self.active).await;
         failpoint::hit("rebuild.paused");
         let began = Instant::now();
         let mut lacks = None;
@@ -164,7 +154,7 @@ impl Projection {
                 began.elapsed()
             );
             self.change(Change::Flipping(false)).await?;
-            *old = self.start_old(inputs);
+            self.active = self.start_old(inputs);
             return Ok(false);
         }
         failpoint::hit("rebuild.before_flip");
@@ -269,6 +259,21 @@ impl Projection {
             }
             sleep(Duration::from_millis(5)).await;
         }
+    }
+}
+
+/// Ready when the consumer, if there is one, has stopped by itself.
+async fn ended(running: &mut Option<Running>) {
+    match running {
+        Some(running) => running.ended().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Lets the consumer, if there is one, end what it is at.
+async fn stop_running(running: &mut Option<Running>) {
+    if let Some(running) = running.take() {
+        running.stop().await;
     }
 }
 

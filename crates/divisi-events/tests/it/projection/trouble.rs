@@ -75,3 +75,18 @@ async fn f54_a_new_version_that_comes_too_late_for_the_log_says_so_and_the_old_o
     until("the old version goes on and serves", async || running.counts("a").await == 2).await;
     running.stop().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_projection_that_stops_has_told_its_source_how_far_it_is() {
+    let fixture = Fixture::new().await;
+    let running = fixture.start().await;
+    for _ in 0..3 {
+        fixture.note("a").await;
+    }
+    until("they are counted", async || running.counts("a").await == 3).await;
+    running.stop().await;
+    let sql = "SELECT max(pos) FROM divisi_reader WHERE reader = 'desk.counts'";
+    let told: Result<(i64,), StoreError> =
+        fixture.log_store().read(async |read: &mut Read| read.query_one(sql, params![]).await).await;
+    assert_eq!(told.expect("the source can be read"), (3,), "what it needs no more can be forgotten");
+}
