@@ -1,6 +1,5 @@
 //! How many calls may be in flight at once.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use divisi_contract::{CallError, CauseKind};
@@ -20,10 +19,6 @@ pub struct Limit {
 #[derive(Debug)]
 pub struct InFlight<'a>(&'a Limit);
 
-/// The same, for a task that outlives its starter.
-#[derive(Debug)]
-pub struct InFlightOwned(Arc<Limit>);
-
 impl Limit {
     /// At most `max` at once.
     pub fn new(max: usize) -> Limit {
@@ -37,19 +32,8 @@ impl Limit {
 
     /// Takes a place, or says that there is none.
     pub fn enter<R>(&self, service: &str) -> Result<InFlight<'_>, CallError<R>> {
-        self.take(service)?;
-        Ok(InFlight(self))
-    }
-
-    /// Takes a place that may move to another task.
-    pub fn enter_owned<R>(self: &Arc<Self>, service: &str) -> Result<InFlightOwned, CallError<R>> {
-        self.take(service)?;
-        Ok(InFlightOwned(Arc::clone(self)))
-    }
-
-    fn take<R>(&self, service: &str) -> Result<(), CallError<R>> {
         if self.in_flight.fetch_add(1, Ordering::Relaxed) < self.max {
-            return Ok(());
+            return Ok(InFlight(self));
         }
         self.leave();
         Err(CallError::not_run(
@@ -70,12 +54,6 @@ impl Default for Limit {
 }
 
 impl Drop for InFlight<'_> {
-    fn drop(&mut self) {
-        self.0.leave();
-    }
-}
-
-impl Drop for InFlightOwned {
     fn drop(&mut self) {
         self.0.leave();
     }

@@ -78,7 +78,7 @@ impl Context {
         self.trace
     }
 
-    /// Who calls.
+    /// Who calls, as it says itself: on the wire nobody proves it, so nothing is allowed because of it.
     pub fn caller(&self) -> &ServiceName {
         &self.caller
     }
