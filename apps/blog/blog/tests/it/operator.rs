@@ -310,6 +310,33 @@ fn events_shows_what_was_announced() {
 }
 
 #[test]
+fn the_newest_events_are_found_in_all_lanes_in_the_order_of_their_times() {
+    let data = tempfile::tempdir().expect("a directory");
+    let data = data.path();
+    let blog = Blog::start(SetUp::Whole, data);
+    let mut writer = Writer::new(blog.address);
+    let posts: Vec<String> = (0..60).map(|n| writer.post(&format!("post {n}"), &format!("p{n}"))).collect();
+    // One lane that is longer than what is read of it at once.
+    (0..20).for_each(|n| drop(writer.comment(&posts[0], &format!("apple {n}"), &format!("c{n}"))));
+    quiet(&mut writer, 60, 20);
+    let titles = |limit: usize| -> Vec<String> {
+        let events = list(&ask(data, &["events", "posts", "--limit", &limit.to_string()]), "events");
+        events.iter().map(|event| text(&event["payload"]["title"])).collect()
+    };
+    let expected = |from: usize| -> Vec<String> { (from..60).map(|n| format!("post {n}")).collect() };
+    assert_eq!(titles(7), expected(53));
+    assert_eq!(titles(1_000), expected(0));
+    let n_created = |words: &[&str]| {
+        let events = list(&ask(data, words), "events");
+        events.iter().filter(|event| event["type"] == "CommentCreated").count()
+    };
+    assert_eq!(n_created(&["events", "comments", "--limit", "100"]), 20);
+    assert_eq!(n_created(&["events", "comments", "--key", &posts[0], "--limit", "100"]), 20);
+    assert_eq!(n_created(&["events", "comments", "--key", &posts[1], "--limit", "100"]), 0);
+    blog.stop();
+}
+
+#[test]
 fn a_projection_is_rebuilt_on_demand_and_readers_see_it() {
     for set_up in SET_UPS {
         let data = tempfile::tempdir().expect("a directory");

@@ -1,3 +1,5 @@
+//! What an unknown name says.
+
 use super::unknown;
 
 #[test]

@@ -1,3 +1,5 @@
+//! Where a socket may be, and who may use it.
+
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 

@@ -1,3 +1,5 @@
+//! Rows for people.
+
 use divisi_store::Timestamp;
 
 use super::{Table, age, time};
