@@ -1,13 +1,16 @@
 //! An orderly end in the middle of everything: what had begun comes to its end, and nothing is done twice (F-53).
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::path::Path;
 
 use divisi_testkit::Http;
 use serde_json::json;
 
 use crate::blog::{Blog, SET_UPS, text};
-use crate::crash::fleet::free_address;
+use crate::crash::fleet::{Fleet, free_address};
 use crate::crash::load::{Load, Post, Written};
+use crate::crash::needs_failpoints;
 use crate::crash::truth::{broken, rows, settles};
 use crate::tables::open;
 
@@ -34,10 +37,7 @@ fn after_an_orderly_end_nothing_is_attempted_twice() {
             written.add(writer.join().expect("a writer"));
         }
         // Whoever asked only once was answered if, and only if, it was done.
-        let mut titles: Vec<String> = written.posts.values().map(|post| post.title.clone()).collect();
-        titles.sort_unstable();
-        let sql = "SELECT title FROM posts WHERE title LIKE 'once-%' ORDER BY title";
-        assert_eq!(rows(&open(&data.path().join("posts.db")), sql), titles, "{set_up:?}");
+        assert_eq!(done_once(data.path()), titles(&written), "{set_up:?}");
 
         let blog = start(address);
         load.goes_on(20);
@@ -49,6 +49,33 @@ fn after_an_orderly_end_nothing_is_attempted_twice() {
         }
         assert_eq!(broken(data.path(), &written), Vec::<String>::new(), "{set_up:?}");
     }
+}
+
+/// The control: an end that is not orderly leaves something done that nobody was told of.
+#[test]
+fn after_a_kill_something_was_done_and_not_answered() {
+    needs_failpoints();
+    let data = tempfile::tempdir().expect("a directory");
+    let mut fleet = Fleet::new(data.path());
+    fleet.start("gateway");
+    fleet.start_failing("posts", "commit.after=kill@20");
+    let address = fleet.address();
+    let writer = std::thread::spawn(move || write_once(address, 0));
+    fleet.killed_itself("posts");
+    let written = writer.join().expect("a writer");
+    let (done, answered) = (done_once(data.path()), titles(&written));
+    assert_eq!((done.len(), answered.len()), (20, 19), "{done:?} {answered:?}");
+    fleet.stop_all();
+}
+
+/// The titles of the posts of those who asked once, in order.
+fn done_once(data: &Path) -> Vec<String> {
+    rows(&open(&data.join("posts.db")), "SELECT title FROM posts WHERE title LIKE 'once-%' ORDER BY title")
+}
+
+fn titles(written: &Written) -> Vec<String> {
+    let titles: BTreeSet<String> = written.posts.values().map(|post| post.title.clone()).collect();
+    titles.into_iter().collect()
 }
 
 /// Writes until it is not answered, and then gives up.
