@@ -24,8 +24,6 @@ async fn a_socket_is_for_its_owner_alone_and_goes_with_its_listener() {
 #[tokio::test]
 async fn what_a_dead_process_left_is_replaced() {
     let data = tempfile::tempdir().expect("a directory");
-    let listening = listen(data.path(), "posts").expect("it listens");
-    drop(listening);
     drop(std::os::unix::net::UnixListener::bind(data.path().join("posts.operator")).expect("a socket"));
     assert!(connect(data.path(), "posts").await.expect("an answer").is_none(), "nobody listens at it");
     let _listening = listen(data.path(), "posts").expect("its place is taken");
