@@ -34,9 +34,7 @@ async fn forget_answers(store: &Store) -> Result<u64, StoreError> {
     loop {
         let step =
             store.run(Class::Consumer, async |tx: &mut Tx| seen::expire(tx, ANSWERS_A_STEP).await).await;
-        let (n, _) = step.map_err(|failed| match failed {
-            TxFailed::Body(error) | TxFailed::DidNotHappen(error) | TxFailed::MayHaveHappened(error) => error,
-        })?;
+        let (n, _) = step.map_err(TxFailed::into_error)?;
         forgotten += n;
         if n < ANSWERS_A_STEP.unsigned_abs() {
             return Ok(forgotten);

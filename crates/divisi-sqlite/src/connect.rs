@@ -32,7 +32,7 @@ pub(crate) fn check_version() -> Result<(), OpenError> {
 /// The connection that writes.
 pub(crate) fn writer(path: &Path, options: &Options, limit: Arc<Limit>) -> rusqlite::Result<Link> {
     let connection = open(path, options)?;
-    // Freed pages are given back in steps by retention; it must be chosen before the first table.
+    // Freed pages are used again; this lets them be given back too, in steps. It must be chosen before the first table.
     connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
     connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
     // A write-ahead log that a long read let grow shrinks to this when it is reset.

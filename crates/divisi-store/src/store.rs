@@ -223,6 +223,15 @@ impl KeptAnswers for Store {
     }
 }
 
+impl TxFailed<StoreError> {
+    /// What went wrong, for who does not ask whether it may have happened: what it did may be done twice.
+    pub fn into_error(self) -> StoreError {
+        match self {
+            TxFailed::Body(error) | TxFailed::DidNotHappen(error) | TxFailed::MayHaveHappened(error) => error,
+        }
+    }
+}
+
 impl fmt::Debug for Store {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Store").field("service", &self.service).finish_non_exhaustive()

@@ -52,9 +52,7 @@ impl Projection {
                 Ok(Standing { marks, held_back })
             })
             .await;
-        looked.map(|(standing, _)| standing).map_err(|failed| match failed {
-            TxFailed::Body(error) | TxFailed::DidNotHappen(error) | TxFailed::MayHaveHappened(error) => error,
-        })
+        looked.map(|(standing, _)| standing).map_err(TxFailed::into_error)
     }
 
     /// How many events the version in `store` has before it, over all inputs.

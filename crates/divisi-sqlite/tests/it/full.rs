@@ -127,7 +127,7 @@ fn is_sound(dir: &Path) {
 }
 
 #[tokio::test]
-async fn f41_on_a_full_disk_every_answer_is_true_and_writes_go_on_when_there_is_room() {
+async fn on_a_full_disk_every_answer_is_true_and_writes_go_on_when_there_is_room() {
     let Some(disk) = SmallDisk::mount() else {
         eprintln!("this process may not mount: the page limit of SQLite has to do");
         return by_page_limit().await;
@@ -189,6 +189,6 @@ async fn by_page_limit() {
 }
 
 #[tokio::test]
-async fn f41_within_a_page_limit_every_answer_is_true() {
+async fn within_a_page_limit_every_answer_is_true() {
     by_page_limit().await;
 }

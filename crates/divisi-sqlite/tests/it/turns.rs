@@ -213,7 +213,7 @@ async fn a_call_that_comes_late_is_still_before_the_consumers_of_one_more_group(
 /// F-60: whatever is consumed beside it, a call waits for two turns of consumers at the most: one in the group that it
 /// finds, and one in the next.
 #[tokio::test]
-async fn f60_a_call_beside_a_backlog_waits_for_two_consumers_at_the_most() {
+async fn a_call_beside_a_backlog_waits_for_two_consumers_at_the_most() {
     // A machine that is busy must not decide: a group waits for a call that is on its way.
     let options = divisi_sqlite::Options { group_time: Duration::from_secs(20), ..fast() };
     let Fixture { store, backend, dir } = fixture(options).await;

@@ -45,7 +45,7 @@ impl Feed for Counting {
 
 /// The clock is paused: a minute is over as soon as nobody has anything to do.
 #[tokio::test(start_paused = true)]
-async fn f46_a_consumer_that_cannot_apply_has_two_answers_in_hand_at_the_most() {
+async fn a_consumer_that_cannot_apply_has_two_answers_in_hand_at_the_most() {
     const EVENTS: i64 = 8_000;
     let dir = tempfile::tempdir().expect("a directory");
     let pair = Pair::open(dir.path()).await;

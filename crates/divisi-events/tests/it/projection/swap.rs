@@ -9,7 +9,7 @@ use super::fixture::{Fixture, until};
 
 /// The swap does not wait for a reader of the old version, and new readers do not either.
 #[tokio::test(start_paused = true)]
-async fn f49_a_reader_ends_on_the_version_that_it_began_with_and_delays_no_swap() {
+async fn a_reader_ends_on_the_version_that_it_began_with_and_delays_no_swap() {
     let fixture = Fixture::new().await;
     fixture.note("a").await;
     let running = fixture.start().await;

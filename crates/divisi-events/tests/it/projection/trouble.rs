@@ -38,7 +38,7 @@ async fn a_rebuild_waits_while_its_service_cannot_write() {
 /// F-54: a reader that comes when the log has forgotten what it needs is refused in words, reads nothing wrong, and
 /// says so.
 #[tokio::test(start_paused = true)]
-async fn f54_a_new_version_that_comes_too_late_for_the_log_says_so_and_the_old_one_serves() {
+async fn a_new_version_that_comes_too_late_for_the_log_says_so_and_the_old_one_serves() {
     let fixture = Fixture::new().await;
     fixture.note("a").await;
     let running = fixture.start().await;
