@@ -22,9 +22,12 @@ pub use mistake::Mistake;
 /// Names the configuration file; `--config` goes before it.
 pub const FILE: &str = "DIVISI_CONFIG";
 
+/// Says at which points a program that was built for it fails.
+const FAIL: &str = "DIVISI_FAIL";
+
 /// Variables that begin like settings and are none.
 pub const RESERVED: [&str; 5] =
-    [FILE, "DIVISI_FAIL", "DIVISI_SEED", crate::supervisor::SUPERVISED_BY, crate::telemetry::TERMINAL];
+    [FILE, FAIL, "DIVISI_SEED", crate::supervisor::SUPERVISED_BY, crate::telemetry::TERMINAL];
 
 /// Everything that a process can be told, with the source of each value.
 ///

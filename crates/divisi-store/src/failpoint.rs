@@ -4,6 +4,9 @@
 //! process (`SIGKILL`, so that nothing is tidied up) at the seventh passing of `commit.before` and lets every passing
 //! of `append.after` fail.
 
+/// Whether this program has its points; without them nothing that `DIVISI_FAIL` says happens.
+pub const COMPILED_IN: bool = cfg!(feature = "failpoints");
+
 /// A point passed: does what `DIVISI_FAIL` or [`set`] says of it; `true` asks the caller to fail.
 #[cfg(not(feature = "failpoints"))]
 #[inline(always)]

@@ -2,8 +2,10 @@
 
 use std::ffi::OsString;
 
+use divisi_store::failpoint;
+
 use super::found::{Entry, Found};
-use super::{Mistake, RESERVED, Source};
+use super::{FAIL, Mistake, RESERVED, Source};
 
 const PREFIX: &str = "DIVISI_";
 
@@ -16,8 +18,14 @@ pub(super) fn read(
     let mut own: Vec<(String, OsString)> = variables
         .into_iter()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value)))
-        .filter(|(name, _)| name.starts_with(PREFIX) && !RESERVED.contains(&name.as_str()))
+        .filter(|(name, _)| name.starts_with(PREFIX))
         .collect();
+    if !failpoint::COMPILED_IN && own.iter().any(|(name, _)| name == FAIL) {
+        // A test that kills nobody must not pass.
+        let text = "this program has no points to fail at; build it with the feature `failpoints`";
+        mistakes.push(Mistake::new(format!("{FAIL}: {text}")));
+    }
+    own.retain(|(name, _)| !RESERVED.contains(&name.as_str()));
     // The environment has no order; the mistakes in it should have one.
     own.sort();
     for (name, value) in own {

@@ -160,8 +160,19 @@ fn all_mistakes_are_reported_at_once() {
 
 #[test]
 fn reserved_variables_are_no_settings() {
-    let variables = RESERVED.map(|name| (name, "x"));
+    let variables: Vec<_> = RESERVED.iter().filter(|name| **name != FAIL).map(|name| (*name, "x")).collect();
     assert_eq!(read("", &variables).unwrap(), Config::defaults("blog", &SERVICES));
+}
+
+#[test]
+fn a_program_without_points_to_fail_at_says_so() {
+    let config = read("", &[(FAIL, "commit.after=kill")]);
+    if divisi_store::failpoint::COMPILED_IN {
+        assert_eq!(config.unwrap(), Config::defaults("blog", &SERVICES));
+    } else {
+        let text = config.expect_err("nobody would be killed").to_string();
+        assert!(text.starts_with("DIVISI_FAIL: this program has no points to fail at"), "{text}");
+    }
 }
 
 #[test]
