@@ -2,6 +2,7 @@
 //!
 //! Writing it is the back end's, at the end of a transaction; nobody else writes it.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -110,9 +111,10 @@ pub async fn read_epochs(read: &mut Read, topic: &str, lanes: &[(Lane, Pos)]) ->
             params![topic],
         )
         .await?;
+    let wanted: BTreeSet<Lane> = lanes.iter().map(|(lane, _)| *lane).collect();
     let forks = rows
         .into_iter()
-        .filter(|(lane, _, _)| lanes.iter().any(|(wanted, _)| wanted == lane))
+        .filter(|(lane, _, _)| wanted.contains(lane))
         .map(|(lane, epoch, fork)| Fork { lane, epoch, fork })
         .collect();
     Ok(Epochs { known: known.into_iter().map(|(epoch,)| epoch).collect(), forks })
