@@ -11,6 +11,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::caller::{Call, Caller, Request};
+use crate::calling::Calling;
 use crate::dispatch::{Served, came_back_malformed, malformed};
 use crate::limit::InFlight;
 use crate::retry::Retry;
@@ -92,20 +93,37 @@ impl<L: ?Sized + Send + Sync + 'static> Link<L> {
     }
 
     /// Calls a service elsewhere, tried again as far as the method allows.
-    pub async fn remote<A, T, R>(
-        &self,
-        caller: &Arc<dyn Caller>,
+    pub fn remote<'a, A, T, R>(
+        &'a self,
+        caller: &'a Arc<dyn Caller>,
+        in_flight: InFlight<'a>,
         call: &'static Call,
         cx: &Context,
         arguments: &A,
-    ) -> Result<T, CallError<R>>
+    ) -> Calling<'a, T, R>
     where
-        A: Serialize + Sync + ?Sized,
-        T: DeserializeOwned,
+        A: Serialize + ?Sized,
+        T: DeserializeOwned + 'a,
         R: Refusal,
     {
         let cx = self.context(call, cx);
-        let arguments = codec::encode(arguments).map_err(malformed)?;
+        match codec::encode(arguments) {
+            Ok(arguments) => Calling::remote(in_flight, Box::pin(self.send(caller, call, cx, arguments))),
+            Err(error) => Calling::not_run(malformed(error)),
+        }
+    }
+
+    async fn send<T, R>(
+        &self,
+        caller: &Arc<dyn Caller>,
+        call: &'static Call,
+        cx: Context,
+        arguments: Bytes,
+    ) -> Result<T, CallError<R>>
+    where
+        T: DeserializeOwned,
+        R: Refusal,
+    {
         let mut retry = Retry::new(call, &cx);
         loop {
             let answer: BoxFuture<'_, Result<Bytes, CallError<Bytes>>> = caller.call(Request {

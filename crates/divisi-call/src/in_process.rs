@@ -1,30 +1,48 @@
 //! Deadline and panics around a handler that runs in this process, for local callers and for servers alike.
 
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context as Task, Poll};
 
 use divisi_contract::{CallError, CauseKind, Context, Deadline, Refusal, codec};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio::task::unconstrained;
+use tokio::time::{Sleep, sleep_until};
 
 /// Runs `handler` until `deadline`. A handler that is ready at once costs no timer; a panic becomes an error.
-pub async fn within<T, R, F>(deadline: Deadline, handler: F) -> Result<T, CallError<R>>
+pub fn within<F>(deadline: Deadline, handler: F) -> Within<F> {
+    Within { handler: Caught(handler), deadline, timer: None }
+}
+
+/// A handler at work, until its deadline; see [`within`].
+#[derive(Debug)]
+#[must_use = "a handler does nothing until it is polled"]
+pub struct Within<F> {
+    handler: Caught<F>,
+    deadline: Deadline,
+    /// Made when the handler waits for the first time, and in a box, so that one that is ready at once does not carry
+    /// the room for it along.
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl<T, R, F> Future for Within<F>
 where
     F: Future<Output = Result<T, CallError<R>>> + Unpin,
 {
-    let mut handler = Caught(handler);
-    if let Poll::Ready(answer) = poll_fn(|task| Poll::Ready(Pin::new(&mut handler).poll(task))).await {
-        return answer;
-    }
-    let Some(at) = deadline.instant() else { return handler.await };
-    // In a box, so that a call that is ready at once does not carry the room for a timer along.
-    match Box::pin(tokio::time::timeout_at(at.into(), handler)).await {
-        Ok(answer) => answer,
-        Err(_) => {
-            Err(CallError::unknown(CauseKind::DeadlinePassed, "the deadline passed before the answer came"))
+    type Output = Result<T, CallError<R>>;
+
+    fn poll(mut self: Pin<&mut Self>, task: &mut Task<'_>) -> Poll<Self::Output> {
+        if let Poll::Ready(answer) = Pin::new(&mut self.handler).poll(task) {
+            return Poll::Ready(answer);
         }
+        let Some(at) = self.deadline.instant() else { return Poll::Pending };
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(at.into())));
+        // The deadline holds for a handler too that uses up all the time that its task is given.
+        pin!(unconstrained(timer)).poll(task).map(|()| {
+            Err(CallError::unknown(CauseKind::DeadlinePassed, "the deadline passed before the answer came"))
+        })
     }
 }
 
@@ -78,6 +96,7 @@ where
 }
 
 /// A handler whose panic is an error value.
+#[derive(Debug)]
 struct Caught<F>(F);
 
 impl<T, R, F> Future for Caught<F>

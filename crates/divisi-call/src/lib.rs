@@ -4,7 +4,7 @@
 //! [`Route`]; a route leads to a [`Place`]: a service in this process, or a [`Caller`] that carries bytes to one
 //! elsewhere. The client's user cannot tell which, except by the clock.
 //!
-//! In order of use: [`client`] (what generated clients stand on), [`route`] (which service is where),
+//! In order of use: [`client`] (what generated clients stand on), [`calling`] (a call under way), [`route`] (which service is where),
 //! [`caller`] (the seam for remote calls), [`dispatch`] (the seam for serving them), [`in_process`] (deadline,
 //! panics and limits around a local call), [`retry`] (when a call is tried again), [`edge`] (a call from text, for
 //! the gateway).
@@ -12,6 +12,7 @@
 //! It knows nothing of sockets or HTTP.
 
 pub mod caller;
+pub mod calling;
 pub mod client;
 #[cfg(feature = "conformance")]
 pub mod conformance;
@@ -26,6 +27,7 @@ use std::future::Future;
 use std::pin::Pin;
 
 pub use caller::{Call, Caller, Request};
+pub use calling::Calling;
 pub use client::{Client, Link, Serves};
 pub use dispatch::{Dispatch, Served};
 pub use edge::{Edge, EdgeError, EdgeRequest};

@@ -75,15 +75,17 @@ const _: () = {
     impl CommentsClient {
         /// Adds a comment.
         #[allow(clippy::too_many_arguments)]
-        pub async fn add(
-            &self,
-            cx: &Context,
+        pub fn add<'__call>(
+            &'__call self,
+            cx: &'__call Context,
             post: PostId,
             comment: NewComment,
-        ) -> Answer<Comment, AddRefused> {
-            match self.link.way::<AddRefused>(cx)? {
-                ::divisi::private::call::client::Way::Local(callee, held) => {
-                    ::divisi::private::call::in_process::could_travel::<
+        ) -> ::divisi::private::call::Calling<'__call, Comment, AddRefused> {
+            match self.link.way::<AddRefused>(cx) {
+                ::core::result::Result::Ok(
+                    ::divisi::private::call::client::Way::Local(callee, held),
+                ) => {
+                    if let ::core::result::Result::Err(error) = ::divisi::private::call::in_process::could_travel::<
                         _,
                         __AddReceived,
                         AddRefused,
@@ -92,94 +94,80 @@ const _: () = {
                             post: &post,
                             comment: &comment,
                         },
-                    )?;
+                    ) {
+                        return ::divisi::private::call::Calling::not_run(error);
+                    }
                     let derived = self.link.context(__ADD, cx);
-                    let outcome: ::core::result::Result<
-                        Comment,
-                        ::divisi::private::contract::CallError<AddRefused>,
-                    > = ::divisi::private::call::in_process::within(
-                            derived.deadline(),
-                            __CommentsLocal::add(&**callee, derived, post, comment),
-                        )
-                        .await;
-                    ::core::mem::drop(held);
-                    ::divisi::private::call::in_process::answer_could_travel::<
-                        Comment,
-                        AddRefused,
-                    >(outcome)
+                    ::divisi::private::call::Calling::local(
+                        held,
+                        derived.deadline(),
+                        __CommentsLocal::add(&**callee, derived, post, comment),
+                    )
                 }
-                ::divisi::private::call::client::Way::Remote(callee, held) => {
-                    let outcome: ::core::result::Result<
-                        Comment,
-                        ::divisi::private::contract::CallError<AddRefused>,
-                    > = ::std::boxed::Box::pin(
-                            self
-                                .link
-                                .remote::<
-                                    _,
-                                    Comment,
-                                    AddRefused,
-                                >(
-                                    callee,
-                                    __ADD,
-                                    cx,
-                                    &__AddSent {
-                                        post: &post,
-                                        comment: &comment,
-                                    },
-                                ),
+                ::core::result::Result::Ok(
+                    ::divisi::private::call::client::Way::Remote(callee, held),
+                ) => {
+                    self.link
+                        .remote::<
+                            _,
+                            Comment,
+                            AddRefused,
+                        >(
+                            callee,
+                            held,
+                            __ADD,
+                            cx,
+                            &__AddSent {
+                                post: &post,
+                                comment: &comment,
+                            },
                         )
-                        .await;
-                    ::core::mem::drop(held);
-                    outcome
+                }
+                ::core::result::Result::Err(error) => {
+                    ::divisi::private::call::Calling::not_run(error)
                 }
             }
         }
         /// Calls [`Comments::all`].
         #[allow(clippy::too_many_arguments)]
-        pub async fn all(&self, cx: &Context) -> Answer<Vec<Comment>> {
-            match self.link.way::<::divisi::private::contract::NoRefusal>(cx)? {
-                ::divisi::private::call::client::Way::Local(callee, held) => {
-                    ::divisi::private::call::in_process::could_travel::<
+        pub fn all<'__call>(
+            &'__call self,
+            cx: &'__call Context,
+        ) -> ::divisi::private::call::Calling<
+            '__call,
+            Vec<Comment>,
+            ::divisi::private::contract::NoRefusal,
+        > {
+            match self.link.way::<::divisi::private::contract::NoRefusal>(cx) {
+                ::core::result::Result::Ok(
+                    ::divisi::private::call::client::Way::Local(callee, held),
+                ) => {
+                    if let ::core::result::Result::Err(error) = ::divisi::private::call::in_process::could_travel::<
                         _,
                         __AllReceived,
                         ::divisi::private::contract::NoRefusal,
-                    >(&__AllSent {})?;
+                    >(&__AllSent {}) {
+                        return ::divisi::private::call::Calling::not_run(error);
+                    }
                     let derived = self.link.context(__ALL, cx);
-                    let outcome: ::core::result::Result<
-                        Vec<Comment>,
-                        ::divisi::private::contract::CallError<
-                            ::divisi::private::contract::NoRefusal,
-                        >,
-                    > = ::divisi::private::call::in_process::within(
-                            derived.deadline(),
-                            __CommentsLocal::all(&**callee, derived),
-                        )
-                        .await;
-                    ::core::mem::drop(held);
-                    ::divisi::private::call::in_process::answer_could_travel::<
-                        Vec<Comment>,
-                        ::divisi::private::contract::NoRefusal,
-                    >(outcome)
+                    ::divisi::private::call::Calling::local(
+                        held,
+                        derived.deadline(),
+                        __CommentsLocal::all(&**callee, derived),
+                    )
                 }
-                ::divisi::private::call::client::Way::Remote(callee, held) => {
-                    let outcome: ::core::result::Result<
-                        Vec<Comment>,
-                        ::divisi::private::contract::CallError<
+                ::core::result::Result::Ok(
+                    ::divisi::private::call::client::Way::Remote(callee, held),
+                ) => {
+                    self.link
+                        .remote::<
+                            _,
+                            Vec<Comment>,
                             ::divisi::private::contract::NoRefusal,
-                        >,
-                    > = ::std::boxed::Box::pin(
-                            self
-                                .link
-                                .remote::<
-                                    _,
-                                    Vec<Comment>,
-                                    ::divisi::private::contract::NoRefusal,
-                                >(callee, __ALL, cx, &__AllSent {}),
-                        )
-                        .await;
-                    ::core::mem::drop(held);
-                    outcome
+                        >(callee, held, __ALL, cx, &__AllSent {})
+                }
+                ::core::result::Result::Err(error) => {
+                    ::divisi::private::call::Calling::not_run(error)
                 }
             }
         }

@@ -43,54 +43,46 @@ const _: () = {
     impl CommentsClient {
         /// Calls [`Comments::r#move`].
         #[allow(clippy::too_many_arguments)]
-        async fn r#move(
-            &self,
-            context: &divisi::Context,
+        fn r#move<'__call>(
+            &'__call self,
+            context: &'__call divisi::Context,
             r#type: u8,
-        ) -> divisi::Answer<()> {
-            match self.link.way::<crate::toolkit::private::contract::NoRefusal>(context)?
+        ) -> crate::toolkit::private::call::Calling<
+            '__call,
+            (),
+            crate::toolkit::private::contract::NoRefusal,
+        > {
+            match self.link.way::<crate::toolkit::private::contract::NoRefusal>(context)
             {
-                crate::toolkit::private::call::client::Way::Local(callee, held) => {
-                    crate::toolkit::private::call::in_process::could_travel::<
+                ::core::result::Result::Ok(
+                    crate::toolkit::private::call::client::Way::Local(callee, held),
+                ) => {
+                    if let ::core::result::Result::Err(error) = crate::toolkit::private::call::in_process::could_travel::<
                         _,
                         __MoveReceived,
                         crate::toolkit::private::contract::NoRefusal,
-                    >(&__MoveSent { r#type: &r#type })?;
+                    >(&__MoveSent { r#type: &r#type }) {
+                        return crate::toolkit::private::call::Calling::not_run(error);
+                    }
                     let derived = self.link.context(__MOVE, context);
-                    let outcome: ::core::result::Result<
-                        (),
-                        crate::toolkit::private::contract::CallError<
-                            crate::toolkit::private::contract::NoRefusal,
-                        >,
-                    > = crate::toolkit::private::call::in_process::within(
-                            derived.deadline(),
-                            __CommentsLocal::r#move(&**callee, derived, r#type),
-                        )
-                        .await;
-                    ::core::mem::drop(held);
-                    crate::toolkit::private::call::in_process::answer_could_travel::<
-                        (),
-                        crate::toolkit::private::contract::NoRefusal,
-                    >(outcome)
+                    crate::toolkit::private::call::Calling::local(
+                        held,
+                        derived.deadline(),
+                        __CommentsLocal::r#move(&**callee, derived, r#type),
+                    )
                 }
-                crate::toolkit::private::call::client::Way::Remote(callee, held) => {
-                    let outcome: ::core::result::Result<
-                        (),
-                        crate::toolkit::private::contract::CallError<
+                ::core::result::Result::Ok(
+                    crate::toolkit::private::call::client::Way::Remote(callee, held),
+                ) => {
+                    self.link
+                        .remote::<
+                            _,
+                            (),
                             crate::toolkit::private::contract::NoRefusal,
-                        >,
-                    > = ::std::boxed::Box::pin(
-                            self
-                                .link
-                                .remote::<
-                                    _,
-                                    (),
-                                    crate::toolkit::private::contract::NoRefusal,
-                                >(callee, __MOVE, context, &__MoveSent { r#type: &r#type }),
-                        )
-                        .await;
-                    ::core::mem::drop(held);
-                    outcome
+                        >(callee, held, __MOVE, context, &__MoveSent { r#type: &r#type })
+                }
+                ::core::result::Result::Err(error) => {
+                    crate::toolkit::private::call::Calling::not_run(error)
                 }
             }
         }

@@ -2,6 +2,7 @@
 
 use proc_macro2::TokenStream;
 use quote::quote;
+use syn::{Type, TypeReference};
 
 use super::{Checked, Model, arguments, docs_of};
 use crate::names;
@@ -55,52 +56,61 @@ pub(super) fn seam(model: &Model<'_>, contract: TokenStream) -> TokenStream {
     }
 }
 
+/// Not an `async fn`: the arguments move once, into the callee's future.
 fn method(model: &Model<'_>, method: &Checked<'_>) -> TokenStream {
     let Model { private, contract, twin, .. } = model;
-    let Checked { ident, cx, names, value, refusal, answer, .. } = method;
+    let Checked { ident, cx, names, value, refusal, .. } = method;
     let vis = &contract.item.vis;
     let docs = docs_of(model, method);
     let parameters = method.parameters();
-    let context = context_type(method);
+    let (lifetime, context) = (names::lifetime(), context_type(method));
     let borrowed = arguments::borrowed(method);
     let (call, received) = (names::call(ident), names::received(ident));
-    let [callee, held, derived, outcome] = ["callee", "held", "derived", "outcome"].map(names::local);
-    let error = quote!(#private::contract::CallError<#refusal>);
+    let [callee, held, derived, error] = ["callee", "held", "derived", "error"].map(names::local);
+    let calling = quote!(#private::call::Calling);
     quote! {
         #docs
         #[allow(clippy::too_many_arguments)]
-        #vis async fn #ident(&self, #cx: #context, #parameters) -> #answer {
-            match self.link.way::<#refusal>(#cx)? {
-                #private::call::client::Way::Local(#callee, #held) => {
-                    #private::call::in_process::could_travel::<_, #received, #refusal>(&#borrowed)?;
+        #vis fn #ident<#lifetime>(
+            &#lifetime self,
+            #cx: #context,
+            #parameters
+        ) -> #calling<#lifetime, #value, #refusal> {
+            match self.link.way::<#refusal>(#cx) {
+                ::core::result::Result::Ok(#private::call::client::Way::Local(#callee, #held)) => {
+                    if let ::core::result::Result::Err(#error) =
+                        #private::call::in_process::could_travel::<_, #received, #refusal>(&#borrowed)
+                    {
+                        return #calling::not_run(#error);
+                    }
                     let #derived = self.link.context(#call, #cx);
-                    let #outcome: ::core::result::Result<#value, #error> = #private::call::in_process::within(
+                    #calling::local(
+                        #held,
                         #derived.deadline(),
                         #twin::#ident(&**#callee, #derived, #(#names),*),
                     )
-                    .await;
-                    ::core::mem::drop(#held);
-                    #private::call::in_process::answer_could_travel::<#value, #refusal>(#outcome)
                 }
-                #private::call::client::Way::Remote(#callee, #held) => {
-                    // In a box, so that a call in this process does not carry the room for it along.
-                    let #outcome: ::core::result::Result<#value, #error> = ::std::boxed::Box::pin(
-                        self.link.remote::<_, #value, #refusal>(#callee, #call, #cx, &#borrowed),
-                    )
-                    .await;
-                    ::core::mem::drop(#held);
-                    #outcome
+                ::core::result::Result::Ok(#private::call::client::Way::Remote(#callee, #held)) => {
+                    self.link.remote::<_, #value, #refusal>(#callee, #held, #call, #cx, &#borrowed)
                 }
+                ::core::result::Result::Err(#error) => #calling::not_run(#error),
             }
         }
     }
 }
 
-/// `&Context`, as the user wrote it.
+/// `&Context`, as the user wrote it, for as long as the call takes.
 fn context_type(method: &Checked<'_>) -> TokenStream {
     let typed = method.method.item.sig.inputs.iter().find_map(|input| match input {
-        syn::FnArg::Typed(typed) => Some(&typed.ty),
+        syn::FnArg::Typed(typed) => Some(&*typed.ty),
         syn::FnArg::Receiver(_) => None,
     });
-    quote!(#typed)
+    match typed {
+        Some(Type::Reference(context)) => {
+            let context = TypeReference { lifetime: Some(names::lifetime()), ..context.clone() };
+            quote!(#context)
+        }
+        // What is no reference was refused by the checks.
+        other => quote!(#other),
+    }
 }
