@@ -30,6 +30,8 @@ const PEERS: [(&str, f64); 3] = [("bare", 0.8), ("tarpc", 1.5), ("tonic", 8.0)];
 trait Shop {
     /// Takes an order and confirms it.
     async fn sell(&self, cx: &Context, order: Order) -> Answer<Order>;
+    /// What an order would cost.
+    async fn price(&self, cx: &Context, order: Order) -> Answer<u64>;
 }
 
 struct Service;
@@ -37,6 +39,10 @@ struct Service;
 impl Shop for Service {
     async fn sell(&self, _cx: &Context, order: Order) -> Answer<Order> {
         Ok(order)
+    }
+
+    async fn price(&self, _cx: &Context, order: Order) -> Answer<u64> {
+        Ok(order.price)
     }
 }
 

@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::place::{Between, Services};
-use super::sale::{Clock, Hear, SHELVES, Sold};
+use super::sale::{Hear, SHELVES, Sold};
 use crate::load::{histogram, micros};
 use crate::report::{Aim, Report};
 
@@ -60,7 +60,7 @@ impl Visits for Service {
 
 /// Makes the backlog, then measures calls with and without somebody working it off, in turn.
 pub(super) fn measure(runtime: &Runtime, report: &mut Report) -> anyhow::Result<()> {
-    let services = Services::open(runtime, Between::Process, Hear::new(Clock::begin())?)?;
+    let services = Services::open(runtime, Between::Process, Hear::new(0))?;
     let start = Instant::now();
     runtime.block_on(make(&services.shop.store))?;
     report.condition(format!(
@@ -110,7 +110,7 @@ async fn make(shop: &Store) -> anyhow::Result<()> {
         let made: Answer<()> = shop
             .transact(&cx, async |tx: &mut Tx| {
                 for n in first..first + AT_ONCE {
-                    tx.emit(Sold { shelf: n % SHELVES, at: 0, note: String::new() });
+                    tx.emit(Sold { shelf: n % SHELVES, n: 0, note: String::new() });
                 }
                 Ok(())
             })

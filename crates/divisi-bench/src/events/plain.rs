@@ -65,7 +65,7 @@ impl Plain {
             key,
             HEADERS,
             payload,
-            sold.at as i64
+            sold.n as i64
         ])?;
         Ok(())
     }

@@ -1,22 +1,20 @@
 //! The event, and the two services: a shop that announces it, a listener that reacts.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use divisi::events::Failure;
 use divisi::events::handler::Handler;
 use divisi::store::{BoxFuture, Schema};
 use divisi::{Event, Migration, Tx, params};
-use hdrhistogram::Histogram;
-
-use crate::load::histogram;
 
 /// Something was sold: some 300 bytes as JSON.
 #[divisi::event(topic = "sales", key = "shelf")]
 pub(super) struct Sold {
     pub(super) shelf: u64,
-    /// When it was announced, in nanoseconds since [`Clock`] began.
-    pub(super) at: u64,
+    /// Which one it is, where somebody asks how long each took.
+    pub(super) n: u64,
     pub(super) note: String,
 }
 
@@ -56,47 +54,41 @@ pub(super) fn listener() -> Schema {
 }
 
 impl Sold {
-    /// From a shelf, at `at`.
-    pub(super) fn new(shelf: u64, at: u64) -> Sold {
-        Sold { shelf, at, note: "n".repeat(NOTE) }
+    /// The `n`th, from a shelf.
+    pub(super) fn new(shelf: u64, n: u64) -> Sold {
+        Sold { shelf, n, note: "n".repeat(NOTE) }
     }
 }
 
-/// A clock that both sides of an event share, since they share a process.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Clock(Instant);
-
-impl Clock {
-    pub(super) fn begin() -> Clock {
-        Clock(Instant::now())
-    }
-
-    pub(super) fn now(self) -> u64 {
-        u64::try_from(self.0.elapsed().as_nanos()).unwrap_or(u64::MAX)
-    }
-}
-
-/// The listener's handler. It notes how long each event took to come here.
+/// The listener's handler. It notes when each event came, where there is room for it.
 #[derive(Clone)]
 pub(super) struct Hear {
-    clock: Clock,
-    took: Arc<Mutex<Histogram<u64>>>,
+    began: Instant,
+    heard: Arc<[AtomicU64]>,
 }
 
 impl Hear {
-    pub(super) fn new(clock: Clock) -> anyhow::Result<Hear> {
-        Ok(Hear { clock, took: Arc::new(Mutex::new(histogram()?)) })
+    /// With room for so many.
+    pub(super) fn new(events: u64) -> Hear {
+        Hear { began: Instant::now(), heard: (0..events).map(|_| AtomicU64::new(0)).collect() }
     }
 
-    /// What was noted since the last time.
-    pub(super) fn take(&self) -> anyhow::Result<Histogram<u64>> {
-        let empty = histogram()?;
-        Ok(std::mem::replace(&mut *self.took.lock().unwrap_or_else(PoisonError::into_inner), empty))
+    /// Nanoseconds since it was made; never zero.
+    pub(super) fn now(&self) -> u64 {
+        u64::try_from(self.began.elapsed().as_nanos()).unwrap_or(u64::MAX).max(1)
     }
 
-    fn note(&self, sent: u64) {
-        let took = self.clock.now().saturating_sub(sent);
-        self.took.lock().unwrap_or_else(PoisonError::into_inner).saturating_record(took);
+    /// When the handler of the `n`th event began, if it has.
+    pub(super) fn heard(&self, n: u64) -> Option<u64> {
+        let at = self.heard.get(n as usize)?.load(Ordering::Relaxed);
+        (at > 0).then_some(at)
+    }
+
+    /// The first time counts: a batch that is undone is applied again.
+    fn note(&self, n: u64) {
+        if let Some(heard) = self.heard.get(n as usize) {
+            let _ = heard.compare_exchange(0, self.now(), Ordering::Relaxed, Ordering::Relaxed);
+        }
     }
 }
 
@@ -104,7 +96,7 @@ impl<'a> Handler<'a, Tx, Sold> for Hear {
     type Working = BoxFuture<'a, Result<(), Failure>>;
 
     fn handle(&self, tx: &'a mut Tx, event: &'a Sold) -> Self::Working {
-        self.note(event.at);
+        self.note(event.n);
         Box::pin(async move {
             tx.execute(HEAR, params![event.shelf as i64, event.note]).await?;
             Ok(())

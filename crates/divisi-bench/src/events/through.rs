@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use super::commits::sell;
 use super::place::{Between, Services};
 use super::plain::Plain;
-use super::sale::{self, Clock, Hear, SHELVES, Sold};
+use super::sale::{self, Hear, SHELVES, Sold};
 use crate::report::{Aim, Report};
 
 const ROUNDS: usize = 7;
@@ -32,7 +32,7 @@ pub(super) fn measure(runtime: &Runtime, report: &mut Report) -> anyhow::Result<
         "through: {WRITERS} writers, one event a transaction, {EVENTS} events a round, until the last watermark has moved; beside it one \
          thread that writes the same rows into two files in as many commits, one file after the other; {ROUNDS} rounds in turn"
     ));
-    let services = Services::open(runtime, Between::Process, Hear::new(Clock::begin())?)?;
+    let services = Services::open(runtime, Between::Process, Hear::new(0))?;
     let listening = services.listen(runtime);
     let like = services.shop.dir.path().join("shop.db");
     let mut shop = Plain::create(&services.shop.dir.path().join("plain.db"), &like, &sale::SHOP)?;
