@@ -56,6 +56,8 @@ struct State {
     last_commit: Duration,
     /// The last group's members are being told: whoever is told first must not find its commit closed to the others.
     answering: bool,
+    /// How many members the last group had: those who were told together come again together.
+    members_before: usize,
     closed: bool,
 }
 
@@ -130,6 +132,7 @@ impl Gate {
                 job: None,
                 last_commit: Duration::ZERO,
                 answering: false,
+                members_before: 0,
                 closed: false,
             }),
             options,
@@ -207,12 +210,20 @@ impl Gate {
         state.phase = Phase::Idle;
         state.writer = Some(writer);
         self.running.store(false, Ordering::Release);
-        state.answering = true;
+        // One alone has nobody to wait for.
+        state.answering = state.members_before > 1;
         let wakers = state.wake_for_idle();
         drop(state);
         answer();
         wakers.into_iter().for_each(Waker::wake);
-        self.lock().answering = false;
+        let job = {
+            let mut state = self.lock();
+            state.answering = false;
+            state.job.take()
+        };
+        if let Some(job) = job {
+            job.wake();
+        }
         self.idle.notify_waiters();
     }
 
@@ -260,6 +271,7 @@ impl State {
     /// Nobody enters any more: what the job needs for COMMIT.
     fn close(&mut self, writer: Box<Writer>) -> (Box<Writer>, Group) {
         self.phase = Phase::Committing;
+        self.members_before = self.group.members;
         let next = Group::new(self.group.number + 1);
         self.waiting.next_group();
         (writer, std::mem::replace(&mut self.group, next))

@@ -16,6 +16,9 @@ use crate::writer::{CommitFailed, Writer};
 /// How often the job looks in vain for somebody who was woken, where time must not decide.
 const LOOKS_IN_VAIN_MAX: u32 = 64;
 
+/// The share of the last COMMIT's time for which a group is held open for the members of the last one.
+const COMES_AGAIN_SHARE: u32 = 8;
+
 /// Starts the job of group `number`. Without a runtime nobody could join the group, so the opener's leaving ends it.
 pub(super) fn start(gate: &Arc<Gate>, number: u64) {
     match turn::runtime() {
@@ -80,6 +83,11 @@ impl Job {
             Phase::Idle | Phase::Committing => return Poll::Ready(Look::Gone),
         }
         let options = &gate.options;
+        if state.answering && !gate.options.inline {
+            // Who tells them may need this very core: it says when it is done.
+            state.job = Some(waker.clone());
+            return Poll::Pending;
+        }
         let grew = state.group.members > *seen || state.answering;
         *seen = state.group.members;
         *in_vain = if grew { 0 } else { *in_vain + 1 };
@@ -88,9 +96,14 @@ impl Job {
         } else {
             state.group.opened.elapsed() >= options.group_time.max(state.last_commit)
         };
+        // Those who were told together are about to come again. It costs one who does not an eighth of a sync at the most,
+        // and one alone nothing.
+        let comes_again = !options.inline
+            && state.group.members < state.members_before
+            && state.group.opened.elapsed() < state.last_commit / COMES_AGAIN_SHARE;
         let broken = state.writer.as_ref().is_some_and(|writer| writer.broken().is_some());
         let full = state.group.members >= options.group_members_max;
-        if !broken && !full && !time_is_up && (grew || state.waiting.expected() > 0) {
+        if !broken && !full && !time_is_up && (grew || comes_again || state.waiting.expected() > 0) {
             return Poll::Ready(Look::Grows);
         }
         let Some(writer) = state.writer.take() else { return Poll::Ready(Look::Gone) };
