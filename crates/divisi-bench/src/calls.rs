@@ -95,6 +95,12 @@ fn over_tcp(client: &Runtime, server: &Runtime, report: &mut Report) -> anyhow::
             report.figure(format!("{name}, {in_flight} in flight, p50"), "µs", &of(name, |load| load.p50));
             report.figure(format!("{name}, {in_flight} in flight, p99"), "µs", &of(name, |load| load.p99));
         }
+        // How much there is to be had at all: nothing that adds something to the bare loop is faster than it.
+        for name in ["tarpc", "tonic"] {
+            let (bare, theirs) = (of("bare", |load| load.rate), of(name, |load| load.rate));
+            let ratios: Vec<f64> = bare.iter().zip(&theirs).map(|(bare, theirs)| bare / theirs).collect();
+            report.figure(format!("bare ÷ {name}, {in_flight} in flight"), "×", &ratios);
+        }
         let ours = of("divisi", |load| load.rate);
         for (name, least) in PEERS {
             let theirs = of(name, |load| load.rate);

@@ -22,7 +22,7 @@ use crate::order::Order;
 use crate::report::{Aim, Report};
 use crate::runtime::{Owned, WORKERS, runtime};
 
-const ROUNDS: usize = 7;
+const ROUNDS: usize = 11;
 const IN_FLIGHT: [usize; 2] = [1, 64];
 const WARM_UP: Duration = Duration::from_millis(250);
 const SPAN: Duration = Duration::from_millis(1_500);

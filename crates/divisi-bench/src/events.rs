@@ -24,7 +24,7 @@ pub(crate) fn run() -> anyhow::Result<Report> {
     ));
     report.condition("SQLite with a write-ahead log and synchronous=FULL everywhere");
     let runtime = runtime("bench")?;
-    commits::report(&commits::measure(&runtime, commits::ROUNDS)?, commits::Disk::AsItIs, &mut report);
+    commits::report(&commits::measure(&runtime, commits::Disk::AsItIs)?, commits::Disk::AsItIs, &mut report);
     commits::report(&slow_sync::measure()?, commits::Disk::Slowed, &mut report);
     arrival::measure(&runtime, &mut report)?;
     through::measure(&runtime, &mut report)?;
@@ -35,7 +35,7 @@ pub(crate) fn run() -> anyhow::Result<Report> {
 /// Only the commits, in a process whose syncs are slow; prints what it found, for the process that started it.
 pub(crate) fn run_slowed() -> anyhow::Result<()> {
     slow_sync::check()?;
-    let measured = commits::measure(&runtime("bench")?, commits::ROUNDS_SLOWED)?;
+    let measured = commits::measure(&runtime("bench")?, commits::Disk::Slowed)?;
     println!("{}", serde_json::to_string(&measured)?);
     Ok(())
 }

@@ -10,7 +10,6 @@ use divisi::{Answer, Context, Read, Store, Tx, params};
 use hdrhistogram::Histogram;
 use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
-use tokio::time::{MissedTickBehavior, interval};
 
 use super::place::{Between, Services};
 use super::sale::{Hear, SHELVES, Sold};
@@ -72,17 +71,17 @@ pub(super) fn measure(runtime: &Runtime, report: &mut Report) -> anyhow::Result<
     let service = Arc::new(Service(services.listener.store.clone()));
     route.lead_to(Way::Local(vec![VisitsClient::serve(service, None)]));
     let visits = VisitsClient::over("bench".into(), route);
-    runtime.block_on(calls(&visits, SPAN / 4))?;
+    calls(runtime, &visits, SPAN / 4)?;
 
     let (mut idle, mut beside) = (Found::default(), Found::default());
     let mut rates = Vec::new();
     for _ in 0..ROUNDS {
-        idle.push(&runtime.block_on(calls(&visits, SPAN))?);
+        idle.push(&calls(runtime, &visits, SPAN)?);
         let listening = services.listen(runtime);
         // Once it is at it: entering reads the list of epochs and 64 watermarks first.
         runtime.block_on(listening.until(listening.applied() + 1))?;
         let (before, start) = (listening.applied(), Instant::now());
-        beside.push(&runtime.block_on(calls(&visits, SPAN))?);
+        beside.push(&calls(runtime, &visits, SPAN)?);
         let after = listening.applied();
         rates.push((after - before) as f64 / start.elapsed().as_secs_f64());
         runtime.block_on(listening.stop())?;
@@ -138,22 +137,33 @@ impl Found {
     }
 }
 
-/// Makes calls of both kinds at their pace; how long each took.
-async fn calls(visits: &VisitsClient, span: Duration) -> anyhow::Result<(Histogram<u64>, Histogram<u64>)> {
-    let mut ticks = interval(EVERY);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
+/// Makes calls of both kinds at their pace; how long each took. A thread of its own keeps the pace, since the runtime's
+/// timers are as coarse as what is measured, and late when it is busy.
+fn calls(
+    runtime: &Runtime,
+    visits: &VisitsClient,
+    span: Duration,
+) -> anyhow::Result<(Histogram<u64>, Histogram<u64>)> {
     let (mut writes, mut reads) = (JoinSet::new(), JoinSet::new());
-    let end = Instant::now() + span;
-    while Instant::now() < end {
-        let due = ticks.tick().await.into_std();
-        let within = |span| Context::root("bench").with_deadline(Deadline::after(Instant::now(), span));
-        let cx = within(Duration::from_secs(10));
+    let begin = Instant::now();
+    let mut due = begin;
+    while due < begin + span {
+        due += EVERY;
+        std::thread::sleep(due.saturating_duration_since(Instant::now()));
+        let asked = Instant::now();
+        let cx = Context::root("bench").with_deadline(Deadline::after(asked, Duration::from_secs(10)));
         let (writer, reader) = ((visits.clone(), cx.clone()), (visits.clone(), cx));
-        // From when it was due: a call that could not even begin has waited too.
-        writes.spawn(async move { writer.0.count(&writer.1).await.map(|()| due.elapsed()) });
-        reads.spawn(async move { reader.0.counted(&reader.1).await.map(|_| due.elapsed()) });
+        // From here and not from its first poll: a call that could not even begin has waited too.
+        writes.spawn_on(
+            async move { writer.0.count(&writer.1).await.map(|()| asked.elapsed()) },
+            runtime.handle(),
+        );
+        reads.spawn_on(
+            async move { reader.0.counted(&reader.1).await.map(|_| asked.elapsed()) },
+            runtime.handle(),
+        );
     }
-    Ok((collect(writes).await?, collect(reads).await?))
+    runtime.block_on(async { Ok((collect(writes).await?, collect(reads).await?)) })
 }
 
 async fn collect<R: std::fmt::Debug + 'static>(

@@ -14,14 +14,28 @@ use super::sale::{self, SELL, SHELVES, Sold};
 use crate::load::{Load, Peer, load};
 use crate::report::{Aim, Report};
 
-pub(super) const ROUNDS: usize = 5;
-pub(super) const ROUNDS_SLOWED: usize = 3;
-const WARM_UP: Duration = Duration::from_millis(200);
-const SPAN: Duration = Duration::from_secs(1);
 /// How many write at once, and how many times a plain commit each it should be.
 const WRITERS: [(usize, f64); 4] = [(1, 0.95), (8, 4.0), (64, 7.0), (256, 9.0)];
 /// What 64 writers should come to when a sync takes 3 ms.
 const SLOWED_64: f64 = 30.0;
+
+/// How long a round is, and what comes before it: long enough for each of 256 plain writers to have had its turn.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Spans {
+    pub(super) rounds: usize,
+    warm_up: Duration,
+    span: Duration,
+}
+
+impl Spans {
+    pub(super) fn of(disk: Disk) -> Spans {
+        let millis = Duration::from_millis;
+        match disk {
+            Disk::AsItIs => Spans { rounds: 5, warm_up: millis(200), span: millis(1_000) },
+            Disk::Slowed => Spans { rounds: 3, warm_up: millis(900), span: millis(1_800) },
+        }
+    }
+}
 
 /// Whether syncs take as long as the disk takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,25 +55,26 @@ pub(super) struct Measured {
 }
 
 /// Measures both in turn, in files of their own in directories of one file system.
-pub(super) fn measure(runtime: &Runtime, rounds: usize) -> anyhow::Result<Vec<Measured>> {
+pub(super) fn measure(runtime: &Runtime, disk: Disk) -> anyhow::Result<Vec<Measured>> {
     let open = runtime.block_on(Open::new("shop", &sale::shop()))?;
     let plain =
         Plain::create(&open.dir.path().join("plain.db"), &open.dir.path().join("shop.db"), &sale::SHOP)?;
     let plain = Arc::new(Mutex::new(plain));
+    let spans = Spans::of(disk);
     let mut all = Vec::new();
     for (writers, _) in WRITERS {
         let mut measured = Measured { writers, divisi: Vec::new(), plain: Vec::new(), shared: Vec::new() };
-        for _ in 0..rounds {
+        for _ in 0..spans.rounds {
             let before = open.file.stats();
             let ours =
                 |n: usize| Grouped { store: open.store.clone(), cx: Context::root("bench"), shelf: n as u64 };
-            measured.divisi.push(one(runtime, (0..writers).map(ours).collect())?);
+            measured.divisi.push(one(runtime, spans, (0..writers).map(ours).collect())?);
             let after = open.file.stats();
             measured
                 .shared
                 .push((after.members - before.members) as f64 / (after.commits - before.commits) as f64);
             let theirs = |n: usize| Single { file: Arc::clone(&plain), shelf: n as u64 };
-            measured.plain.push(one(runtime, (0..writers).map(theirs).collect())?);
+            measured.plain.push(one(runtime, spans, (0..writers).map(theirs).collect())?);
         }
         all.push(measured);
     }
@@ -69,13 +84,13 @@ pub(super) fn measure(runtime: &Runtime, rounds: usize) -> anyhow::Result<Vec<Me
 
 /// Writes down what was found.
 pub(super) fn report(all: &[Measured], disk: Disk, report: &mut Report) {
-    let rounds = all.first().map_or(0, |measured| measured.divisi.len());
+    let Spans { rounds, warm_up, span } = Spans::of(disk);
     let (name, how) = match disk {
         Disk::AsItIs => ("commits", "as fast as the disk is"),
         Disk::Slowed => ("commits, slow syncs", "at least 3 ms each, by a preloaded library"),
     };
     report.condition(format!(
-        "{name}: an UPDATE and an event of some 300 bytes a transaction; syncs {how}; {rounds} rounds in turn of {SPAN:?} after {WARM_UP:?}"
+        "{name}: an UPDATE and an event of some 300 bytes a transaction; syncs {how}; {rounds} rounds in turn of {span:?} after {warm_up:?}"
     ));
     for Measured { writers, divisi, plain, shared } in all {
         let of = |loads: &[Load], what: fn(&Load) -> f64| -> Vec<f64> { loads.iter().map(what).collect() };
@@ -103,8 +118,8 @@ pub(super) fn report(all: &[Measured], disk: Disk, report: &mut Report) {
     }
 }
 
-fn one<P: Peer>(runtime: &Runtime, writers: Vec<P>) -> anyhow::Result<Load> {
-    runtime.block_on(async { tokio::spawn(load(writers, WARM_UP, SPAN)).await? })
+fn one<P: Peer>(runtime: &Runtime, spans: Spans, writers: Vec<P>) -> anyhow::Result<Load> {
+    runtime.block_on(async { tokio::spawn(load(writers, spans.warm_up, spans.span)).await? })
 }
 
 /// A writer through `transact`.
@@ -144,9 +159,8 @@ struct Single {
 impl Peer for Single {
     async fn ask(&mut self) -> anyhow::Result<()> {
         self.shelf = (self.shelf + 1) % SHELVES;
-        self.file.lock().unwrap_or_else(PoisonError::into_inner).sell(&Sold::new(self.shelf, 0))?;
-        // The others' turn.
+        // The others' turn first: nothing here waits in a way that the runtime sees.
         tokio::task::yield_now().await;
-        Ok(())
+        self.file.lock().unwrap_or_else(PoisonError::into_inner).sell(&Sold::new(self.shelf, 0))
     }
 }
