@@ -11,7 +11,7 @@ use crate::{crates, tidy};
 /// Everything that must hold, in the order in which it fails fastest.
 pub(crate) fn test() -> anyhow::Result<()> {
     check()?;
-    cargo(&["test", "--workspace", "--all-features"])?;
+    cargo(&["test", "--workspace", "--all-features", "--no-fail-fast"])?;
     let docs = ["doc", "--workspace", "--no-deps", "--all-features"];
     crate::command::run(
         Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
