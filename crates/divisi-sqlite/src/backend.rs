@@ -184,7 +184,9 @@ impl SqliteStore {
         let now = options.clock.now();
         migrate::migrate(&link, &what, &name.to_string(), schema, now)?;
         link.as_ours(|connection| {
-            migrate::begin(connection, |connection| epochs::begin(connection, Epoch::default(), now))
+            migrate::begin(connection, |connection| {
+                epochs::begin(connection, Epoch::default(), now, options.epochs_kept)
+            })
         })
         .map_err(failed)?;
         let writer =

@@ -8,7 +8,12 @@ use rusqlite::{Connection, params};
 
 /// Begins an epoch above `above` and the stored one, in the transaction that is open. What it says about each lane is
 /// where the lane ends now, the empty ones included: a reader that is ahead of an empty lane must see that.
-pub(crate) fn begin(connection: &Connection, above: Epoch, now: Timestamp) -> rusqlite::Result<Epoch> {
+pub(crate) fn begin(
+    connection: &Connection,
+    above: Epoch,
+    now: Timestamp,
+    kept: u32,
+) -> rusqlite::Result<Epoch> {
     let stored: i64 = connection.query_row(
         "SELECT max((SELECT epoch FROM divisi_meta), (SELECT coalesce(max(epoch), 0) FROM divisi_epoch))",
         [],
@@ -23,21 +28,22 @@ pub(crate) fn begin(connection: &Connection, above: Epoch, now: Timestamp) -> ru
          FROM divisi_lane l",
         [epoch.0],
     )?;
-    prune(connection, epoch)?;
+    prune(connection, epoch, kept)?;
     Ok(epoch)
 }
 
 /// Forgets what no reader can need: a fork that a later one of its lane undercuts, and the oldest epochs once every
-/// registered reader has entered a later one.
-fn prune(connection: &Connection, current: Epoch) -> rusqlite::Result<()> {
+/// registered reader has entered a later one and `kept` newer ones are there.
+fn prune(connection: &Connection, current: Epoch, kept: u32) -> rusqlite::Result<()> {
     connection.execute(
         "DELETE FROM divisi_fork WHERE EXISTS (SELECT 1 FROM divisi_fork later WHERE later.topic = divisi_fork.topic \
          AND later.lane = divisi_fork.lane AND later.epoch > divisi_fork.epoch AND later.fork <= divisi_fork.fork)",
         [],
     )?;
     connection.execute(
-        "DELETE FROM divisi_epoch WHERE epoch < (SELECT coalesce(min(epoch), 0) FROM divisi_reader) AND epoch < ?1",
-        [current.0],
+        "DELETE FROM divisi_epoch WHERE epoch < (SELECT coalesce(min(epoch), 0) FROM divisi_reader) AND epoch < ?1 \
+         AND epoch NOT IN (SELECT epoch FROM divisi_epoch ORDER BY epoch DESC LIMIT ?2)",
+        params![current.0, kept],
     )?;
     // A common epoch is in the list, and only forks after it count.
     connection

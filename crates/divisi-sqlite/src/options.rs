@@ -24,6 +24,9 @@ pub struct Options {
     pub readers: usize,
     /// How many pages of 4 KiB a file may have; `None` leaves it to the disk.
     pub pages_max: Option<u32>,
+    /// How many epochs, the newest, stay in the list though every reader has entered a later one: a reader whose own
+    /// database is put back to an older copy finds the epoch that it had entered. One is begun at each start.
+    pub epochs_kept: u32,
     /// How long the log keeps what every registered reader has; `None` keeps everything.
     pub retention: Option<Duration>,
     /// Where this process can be reached; a second process that wants a file of ours is told.
@@ -53,6 +56,7 @@ impl Default for Options {
             group_time: Duration::from_millis(2),
             readers: 4,
             pages_max: None,
+            epochs_kept: 256,
             retention: None,
             address: None,
         }
@@ -60,7 +64,7 @@ impl Default for Options {
 }
 
 impl Options {
-    /// What simulation uses: `clock`, everything inline, no sync, one reader.
+    /// What simulation uses: `clock`, everything inline, no sync, one reader, and epochs forgotten as soon as may be.
     pub fn simulated(clock: Clock) -> Options {
         Options { clock, inline: true, synchronous: Synchronous::Off, readers: 1, ..Options::default() }
     }

@@ -261,9 +261,10 @@ impl Writer {
     /// Begins an epoch above `above`, as a member of the group that is open.
     pub(crate) fn begin_epoch(&mut self, above: Epoch, now: Timestamp) -> Result<Epoch, StoreError> {
         self.alive()?;
+        let kept = self.options.epochs_kept;
         let open = self.open()?;
         let begun =
-            open.link.as_ours(|connection| epochs::begin(connection, above, now)).map_err(store_error);
+            open.link.as_ours(|connection| epochs::begin(connection, above, now, kept)).map_err(store_error);
         let epoch = self.notice(begun)?;
         self.moving_ends = true;
         let before = self.open_mut()?.ends.enter(epoch);

@@ -3,4 +3,6 @@
 
 mod going_back;
 mod graceful;
+mod restored;
+mod schema;
 mod second_owner;
