@@ -214,6 +214,7 @@ impl Gate {
         state.answering = state.members_before > 1;
         let wakers = state.wake_for_idle();
         drop(state);
+        Counters::add(&self.counters.ended, 1);
         answer();
         wakers.into_iter().for_each(Waker::wake);
         let job = {

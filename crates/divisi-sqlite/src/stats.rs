@@ -18,6 +18,8 @@ pub struct Stats {
     pub unknown: u64,
     /// Checkpoints of the write-ahead log.
     pub checkpoints: u64,
+    /// Groups after which the writer was free again.
+    pub ended: u64,
 }
 
 #[derive(Debug, Default)]
@@ -28,6 +30,7 @@ pub(crate) struct Counters {
     pub(crate) undone: AtomicU64,
     pub(crate) unknown: AtomicU64,
     pub(crate) checkpoints: AtomicU64,
+    pub(crate) ended: AtomicU64,
 }
 
 impl Counters {
@@ -44,6 +47,7 @@ impl Counters {
             undone: read(&self.undone),
             unknown: read(&self.unknown),
             checkpoints: read(&self.checkpoints),
+            ended: read(&self.ended),
         }
     }
 }

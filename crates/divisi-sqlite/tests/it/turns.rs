@@ -190,13 +190,13 @@ async fn a_call_that_comes_late_is_still_before_the_consumers_of_one_more_group(
     drop(running);
     let mut turns = Vec::new();
     while turns.len() < 3 {
-        let before = (backend.stats().commits, order.lock().expect("no panic").len());
+        let before = (backend.stats().ended, order.lock().expect("no panic").len());
         let mut ended = poll_each_once(&mut consumers).await.into_iter();
         consumers.retain(|_| ended.next().flatten().is_none());
         turns.push(order.lock().expect("no panic").len() - before.1);
-        // The group waits a little for the call, and then no more.
+        // The group waits a little for the call, and then no more. The writer must be free before the next are polled.
         let committed = async {
-            while backend.stats().commits == before.0 {
+            while backend.stats().ended == before.0 {
                 tokio::task::yield_now().await;
             }
         };
