@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use divisi_contract::error::Chain;
 use divisi_contract::{CallError, CauseKind, Context, Contract, KeptAnswers, Keyed, Refusal, codec};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -144,14 +145,7 @@ pub(crate) fn came_back_malformed<R>(error: codec::CodecError) -> CallError<R> {
 
 /// What is wrong with a value, without the value: the sentence goes to other processes and into logs.
 pub(crate) fn with_source(error: &codec::CodecError) -> String {
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&without_values(&cause.to_string()));
-        source = cause.source();
-    }
-    text
+    without_values(&Chain(error).to_string())
 }
 
 /// A decoder's sentence without the text that it did not expect, which may be anybody's name: `string "…"`.

@@ -16,6 +16,7 @@ pub mod compatibility;
 pub mod context;
 pub mod contract;
 pub mod deadline;
+pub mod error;
 pub mod event;
 pub mod keyed;
 pub mod refusal;

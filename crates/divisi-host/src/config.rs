@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::telemetry::Format;
+use divisi_contract::error::Chain;
 use found::Entry;
 pub use keys::Setting;
 pub use mistake::Mistake;
@@ -228,7 +229,7 @@ impl Config {
     /// What only the value as a whole can tell.
     fn check(&self, app: &str, mistakes: &mut Vec<Mistake>) {
         if let Err(error) = crate::telemetry::filter(app, &self.log.filter) {
-            let text = crate::telemetry::report::one_line(&error);
+            let text = Chain(&error).to_string();
             mistakes.push(Mistake::of(self.source("log.filter"), "log.filter", &text));
         }
     }

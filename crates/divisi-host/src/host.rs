@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use divisi_call::{Client, Place, Route, Served, Serves};
 use divisi_contract::ServiceName;
+use divisi_contract::error::Chain;
 use divisi_events::consumer::Consumer;
 use divisi_events::event_log::EventLogClient;
 use divisi_events::fetch::Feed;
@@ -27,7 +28,6 @@ use crate::service::Service;
 use crate::shutdown::Stage;
 use crate::supervisor::ports;
 use crate::task::{Failure, Task, Tasks};
-use crate::telemetry::report::one_line;
 use crate::tidy;
 
 /// What a host needs beside the app's own graph.
@@ -395,7 +395,7 @@ fn hear_operator(data: &Path, desk: Desk, tasks: &Tasks) {
             });
         }
         Err(error) => {
-            let why = one_line(&error);
+            let why = Chain(&error).to_string();
             warn!(service.name = %name, "`{name}` takes no operator's commands while it runs: {why}");
         }
     }

@@ -9,13 +9,13 @@ use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use divisi_contract::error::Chain;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tracing::{Instrument, error, error_span, warn};
 
 use crate::shutdown::{Reason, Shutdown, Stage};
 use crate::supervisor::backoff::Backoff;
-use crate::telemetry::report::one_line;
 use caught::Caught;
 pub use stop::Stopped;
 
@@ -121,10 +121,10 @@ impl Tasks {
                 let since = tokio::time::Instant::now();
                 let Err(why) = Caught::new(work(stopping.clone())).await else { return };
                 if stopping.is_requested() {
-                    return warn!("task `{task}` failed while it was stopping: {}", one_line(&*why));
+                    return warn!("task `{task}` failed while it was stopping: {}", Chain(&*why));
                 }
                 let delay = backoff.after(since.elapsed());
-                warn!("task `{task}` failed, starting it again in {delay:?}: {}", one_line(&*why));
+                warn!("task `{task}` failed, starting it again in {delay:?}: {}", Chain(&*why));
                 tokio::select! {
                     () = stopping.requested() => return,
                     () = tokio::time::sleep(delay) => {}
@@ -212,7 +212,7 @@ impl fmt::Debug for Closing {
 }
 
 fn failed(task: &Task, failure: Failure, why: &BoxError, shutdown: &Shutdown) {
-    let why = one_line(&**why);
+    let why = Chain(&**why).to_string();
     match failure {
         Failure::IsLogged => warn!("task `{task}` failed: {why}"),
         Failure::StopsProcess => {

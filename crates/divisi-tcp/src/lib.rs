@@ -59,7 +59,6 @@ pub mod handshake;
 pub mod limits;
 pub mod message;
 
-mod chain;
 mod client;
 mod outgoing;
 mod server;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use divisi_contract::ServiceName;
+use divisi_contract::error::Chain;
 use divisi_store::{OpenError, StoreName, Stores};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -20,7 +21,6 @@ use super::protocol::{ANSWER_BYTES_MAX, Question, Refused, Reply};
 use super::socket::{self, SocketError};
 use crate::graph::Graph;
 use crate::service::Service;
-use crate::telemetry::report::one_line;
 
 /// How long a process may take to answer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
@@ -165,7 +165,7 @@ impl<'a> Office<'a> {
 
 impl Absent {
     pub(super) fn of(service: &ServiceName, why: &Unanswered) -> Absent {
-        Absent { service: service.as_str().to_owned(), why: one_line(why) }
+        Absent { service: service.as_str().to_owned(), why: Chain(why).to_string() }
     }
 }
 

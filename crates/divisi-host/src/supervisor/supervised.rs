@@ -6,8 +6,9 @@ use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 
+use divisi_contract::error::Chain;
+
 use crate::supervisor::SUPERVISED_BY;
-use crate::telemetry::report::one_line;
 
 /// The exit code of a process whose supervisor is gone.
 pub const EXIT_ORPHANED: i32 = 70;
@@ -74,7 +75,7 @@ impl Supervised {
 
     /// Says why this process cannot start, before it exits.
     pub fn failed(&self, error: &(dyn Error + 'static)) {
-        self.say(&format!("failed {}", one_line(error)));
+        self.say(&format!("failed {}", Chain(error)));
     }
 
     /// A supervisor that does not listen is gone, and then this process is about to be.

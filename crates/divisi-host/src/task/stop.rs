@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use divisi_contract::error::Chain;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, timeout_at};
 use tracing::{debug, warn};
 
 use crate::shutdown::Stage;
 use crate::task::{Caught, Closing, Shared, Task};
-use crate::telemetry::report::one_line;
 
 /// How a stop went. The log has said so already.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -83,7 +83,7 @@ async fn end_all(
             continue;
         };
         let Some(task) = names.remove(&id) else { continue };
-        let why = one_line(&*why);
+        let why = Chain(&*why).to_string();
         warn!("`{task}` failed while shutting down: {why}");
         stopped.failed.push((task, why));
     }

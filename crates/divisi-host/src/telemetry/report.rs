@@ -3,6 +3,8 @@
 use std::error::Error;
 use std::fmt;
 
+use divisi_contract::error::Chain;
+
 /// Prints an error and its causes for people:
 ///
 /// ```text
@@ -31,7 +33,7 @@ impl<'a> Report<'a> {
 
 impl fmt::Display for Report<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut messages = chain(self.error).into_iter();
+        let mut messages = Chain(self.error).messages();
         write!(f, "error: {}", messages.next().unwrap_or_default())?;
         for (n, message) in messages.enumerate() {
             if n == 0 {
@@ -50,17 +52,4 @@ impl fmt::Debug for Report<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }
-}
-
-/// The same in one line, for logs: `cannot open the database of `posts`: permission denied`.
-pub fn one_line(error: &(dyn Error + 'static)) -> String {
-    chain(error).join(": ").replace('\n', "; ")
-}
-
-/// The messages from the error to its root. One that only repeats its cause is left out.
-fn chain(error: &(dyn Error + 'static)) -> Vec<String> {
-    let mut messages: Vec<String> =
-        std::iter::successors(Some(error), |&error| error.source()).map(ToString::to_string).collect();
-    messages.dedup();
-    messages
 }

@@ -3,12 +3,12 @@ use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
+use divisi_contract::error::Chain;
 use serde_json::{Value, json};
 use tracing::{debug, info, info_span, warn};
 use tracing_subscriber::Layer as _;
 
 use super::clock::Rfc3339;
-use super::report::one_line;
 use super::*;
 
 #[derive(Clone, Default)]
@@ -139,5 +139,5 @@ fn a_report_tells_what_happened_why_and_what_to_do() {
         "error: cannot open the database of `posts`\nCaused by:\n    permission denied\n\
          hint: start it as the user who owns the directory"
     );
-    assert_eq!(one_line(&error), "cannot open the database of `posts`: permission denied");
+    assert_eq!(Chain(&error).to_string(), "cannot open the database of `posts`: permission denied");
 }

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use divisi_contract::error::Chain;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
 use super::dial::{Dialled, dial};
 use super::lane::{Link, Shared};
-use crate::chain::chain;
 use crate::limits::Limits;
 
 /// The pauses between attempts to connect.
@@ -54,8 +54,9 @@ async fn connect(
     connections: &mut JoinSet<()>,
     backoff: &mut Backoff,
 ) -> Result<(), Arc<str>> {
-    let Dialled { connection, task, no_more_calls } =
-        dial(&shared.addr, &shared.name, &shared.limits).await.map_err(|error| Arc::from(chain(&error)))?;
+    let Dialled { connection, task, no_more_calls } = dial(&shared.addr, &shared.name, &shared.limits)
+        .await
+        .map_err(|error| Arc::from(Chain(&error).to_string()))?;
     let since = Instant::now();
     connections.spawn(task.run());
     shared.link.send_replace(Link::Up(connection));

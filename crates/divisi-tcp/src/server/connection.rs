@@ -7,6 +7,7 @@ use std::task::{Context as Task, Poll, Waker};
 
 use bytes::{Buf, Bytes};
 use divisi_call::{BoxFuture, in_process};
+use divisi_contract::error::Chain;
 use divisi_contract::{CallError, CauseKind, Context, Deadline, ServiceName};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
@@ -18,7 +19,6 @@ use tracing::{Instrument, debug, warn};
 use super::greet;
 use super::in_flight::{InFlight, Outcome};
 use super::offers::Offers;
-use crate::chain::chain;
 use crate::frame::{Decoder, Frame, FrameError};
 use crate::handshake::HandshakeError;
 use crate::limits::{FRAME_MIN, Limits};
@@ -82,8 +82,8 @@ pub(super) async fn serve(
         // A look whether the port is open, or a client that gave up: nothing to worry about.
         Err(HandshakeError::Silent | HandshakeError::Io(_)) => return,
         Err(error) => {
-            let error = chain(&error);
-            warn!(peer.address = %peer, error, "closed a connection from {peer} that did not greet: {error}");
+            let error = Chain(&error);
+            warn!(peer.address = %peer, %error, "closed a connection from {peer} that did not greet: {error}");
             return;
         }
     };
@@ -105,11 +105,11 @@ pub(super) async fn serve(
     let end = std::future::poll_fn(|task| connection.poll(task)).await;
     match &end {
         End::Closed | End::Io(_) | End::Idle => {
-            debug!(peer.address = %peer, "connection of `{}` from {peer} ended: {}", hello.name, chain(&end));
+            debug!(peer.address = %peer, "connection of `{}` from {peer} ended: {}", hello.name, Chain(&end));
         }
         End::Frame(_) | End::Message(_) | End::SameId { .. } => {
-            let error = chain(&end);
-            warn!(peer.address = %peer, error, "cut the connection of `{}` from {peer}: {error}", hello.name);
+            let error = Chain(&end);
+            warn!(peer.address = %peer, %error, "cut the connection of `{}` from {peer}: {error}", hello.name);
         }
     }
 }
