@@ -2,11 +2,17 @@
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpSocket};
+use tokio::time::{Instant, sleep};
 
 /// Connections that may wait to be accepted: the usual bound of the kernel is larger, and that of a service smaller.
 const BACKLOG: u32 = 1_024;
+/// How long the processes of a supervisor that was killed may take to end.
+const LINGER_MAX: Duration = Duration::from_secs(1);
+/// How often one looks whether they have.
+const LINGER_LOOK: Duration = Duration::from_millis(20);
 
 /// A free port on loopback, kept from others while this is held.
 ///
@@ -21,11 +27,25 @@ pub struct Reserved {
 impl Reserved {
     /// Reserves a free port.
     pub fn new() -> io::Result<Reserved> {
-        Reserved::at(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))
+        Reserved::now(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))
     }
 
-    /// Reserves `address`; a port of zero lets the system choose. Fails when somebody else has it.
-    pub fn at(address: SocketAddr) -> io::Result<Reserved> {
+    /// Reserves `address`; a port of zero lets the system choose. Fails when somebody else has it for longer than a
+    /// second: the processes of a supervisor that was killed a moment ago end by themselves, and until they have ended
+    /// they hold it.
+    pub async fn at(address: SocketAddr) -> io::Result<Reserved> {
+        let until = Instant::now() + LINGER_MAX;
+        loop {
+            match Reserved::now(address) {
+                Err(error) if error.kind() == io::ErrorKind::AddrInUse && Instant::now() < until => {
+                    sleep(LINGER_LOOK).await;
+                }
+                reserved => return reserved,
+            }
+        }
+    }
+
+    fn now(address: SocketAddr) -> io::Result<Reserved> {
         // Another supervisor of this user would share it silently; so it must be free for one alone first.
         bind(address, Share { with_past: true, with_user: false })?;
         // Whoever shares with the past could take the port, so this one does not, if it can: connections of a server
@@ -92,13 +112,24 @@ mod tests {
         assert_eq!(second.unwrap_err().kind(), io::ErrorKind::AddrInUse);
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
+    async fn an_address_that_is_held_for_a_moment_is_waited_for() {
+        let held = listen(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), false).unwrap();
+        let address = held.local_addr().unwrap();
+        let (reserved, ()) = tokio::join!(Reserved::at(address), async {
+            tokio::time::sleep(LINGER_MAX / 2).await;
+            drop(held);
+        });
+        assert_eq!(reserved.unwrap().address(), address);
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn two_supervisors_cannot_reserve_one_address() {
         let first = Reserved::new().unwrap();
         let taken = |result: io::Result<Reserved>| result.unwrap_err().kind() == io::ErrorKind::AddrInUse;
-        assert!(taken(Reserved::at(first.address())), "while its process is down");
+        assert!(taken(Reserved::at(first.address()).await), "while its process is down");
         let _listener = listen(first.address(), true).unwrap();
-        assert!(taken(Reserved::at(first.address())), "and while it listens");
+        assert!(taken(Reserved::at(first.address()).await), "and while it listens");
     }
 
     #[tokio::test]
@@ -112,7 +143,7 @@ mod tests {
             let mut rest = Vec::new();
             connected.unwrap().read_to_end(&mut rest).await.unwrap();
             drop(listener);
-            let reserved = Reserved::at(address).unwrap();
+            let reserved = Reserved::at(address).await.unwrap();
             listen(reserved.address(), true).unwrap();
         }
     }

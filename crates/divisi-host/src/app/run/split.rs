@@ -2,10 +2,7 @@
 
 use std::ffi::OsString;
 use std::io;
-use std::net::SocketAddr;
 use std::time::Duration;
-
-use tokio::time::Instant;
 
 use super::BoxError;
 use crate::app::command::RunArgs;
@@ -18,11 +15,6 @@ use crate::supervisor::backoff::Backoff;
 use crate::supervisor::ports::Reserved;
 use crate::supervisor::{Process, Settings, Supervisor, first_failure};
 use crate::telemetry::Format;
-
-/// How long the processes of a supervisor that was killed may take to end.
-const LINGER_MAX: Duration = Duration::from_secs(1);
-/// How often one looks whether they have.
-const LINGER_LOOK: Duration = Duration::from_millis(20);
 
 /// One of the processes could not start, and why.
 #[derive(Debug, thiserror::Error)]
@@ -38,7 +30,7 @@ pub(super) async fn run(
 ) -> Result<(), BoxError> {
     let shutdown = Shutdown::new();
     let _signals = Signals::watch(&shutdown)?;
-    let http = reserve(config.listen).await.map_err(|source| StartError::Listen {
+    let http = Reserved::at(config.listen).await.map_err(|source| StartError::Listen {
         address: config.listen.to_string(),
         what: "HTTP",
         source,
@@ -72,20 +64,6 @@ pub(super) async fn run(
     }
     supervisor.stop(config.shutdown_within).await;
     Ok(started?)
-}
-
-/// Reserves the address of the gateway. The processes of a supervisor that was killed a moment ago end by themselves, and
-/// until they have ended they hold it.
-async fn reserve(address: SocketAddr) -> io::Result<Reserved> {
-    let until = Instant::now() + LINGER_MAX;
-    loop {
-        match Reserved::at(address) {
-            Err(error) if error.kind() == io::ErrorKind::AddrInUse && Instant::now() < until => {
-                tokio::time::sleep(LINGER_LOOK).await;
-            }
-            reserved => return reserved,
-        }
-    }
 }
 
 /// The process of one service, which is told where the others are.
