@@ -22,10 +22,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio::time::{Instant, timeout, timeout_at};
 use tracing::warn;
 
-use crate::health::{Health, HealthReport, State};
+use crate::health::Health;
 use backoff::Backoff;
 use child::{Child, Order};
 use spawner::Spawner;
@@ -64,18 +65,13 @@ pub struct Settings {
 pub struct Supervisor {
     children: Vec<Child>,
     spawner: Spawner,
+    not_started: watch::Receiver<Option<NotStarted>>,
 }
 
-/// Why a process could not start, if one of them could not.
-pub fn first_failure(report: &HealthReport) -> Option<&str> {
-    report.components.values().find_map(|state| match state {
-        State::NotReady { reason } if reason.contains(child::COULD_NOT_START) => {
-            // Whoever asks does not wait for another try.
-            Some(reason.rsplit_once(child::AGAIN_IN).map_or(reason.as_str(), |(why, _)| why))
-        }
-        _ => None,
-    })
-}
+/// A process ended before it was ready, or could not be begun at all; in a sentence that names it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct NotStarted(String);
 
 impl Process {
     /// The same executable as this one with other arguments.
@@ -112,9 +108,24 @@ impl Supervisor {
     /// One that cannot be started is tried again for ever; the error is only that of starting a thread.
     pub fn start(processes: Vec<Process>, settings: &Settings, health: &Health) -> io::Result<Supervisor> {
         let spawner = Spawner::start()?;
-        let start = |process| Child::start(process, settings, spawner.clone_sender(), health);
+        let (first, not_started) = watch::channel(None);
+        let first = Arc::new(first);
+        let start =
+            |process| Child::start(process, settings, spawner.clone_sender(), health, Arc::clone(&first));
         let children = processes.into_iter().map(start).collect();
-        Ok(Supervisor { children, spawner })
+        Ok(Supervisor { children, spawner, not_started })
+    }
+
+    /// Waits until a process could not start, and answers which was the first and why; it is tried again all the same.
+    /// Whoever asks after that is answered at once.
+    pub async fn not_started(&self) -> NotStarted {
+        let mut first = self.not_started.clone();
+        let seen = first.wait_for(Option::is_some).await.ok().and_then(|first| first.clone());
+        match seen {
+            Some(first) => first,
+            // No process is left that could fail.
+            None => std::future::pending().await,
+        }
     }
 
     /// Stops the processes in the reverse of their order, and answers which had to be killed.

@@ -21,7 +21,7 @@ use crate::supervisor::backoff::Backoff;
 use crate::supervisor::ending::Ending;
 use crate::supervisor::output::{Lines, pass_on};
 use crate::supervisor::spawner::Sender;
-use crate::supervisor::{Process, SUPERVISED_BY, Settings};
+use crate::supervisor::{NotStarted, Process, SUPERVISED_BY, Settings};
 use crate::telemetry;
 
 /// How long the last lines of a process are waited for. 200 ms: they are in the pipe already, unless somebody else
@@ -30,12 +30,6 @@ const LAST_LINES_WITHIN: Duration = Duration::from_millis(200);
 
 /// A restart that comes this soon is told in one line, after it.
 const SOON: Duration = Duration::from_millis(150);
-
-/// What the reason of a process that has never been ready says; [`super::first_failure`] looks for it.
-pub(super) const COULD_NOT_START: &str = "could not start";
-
-/// What stands between the reason of a process that is down and how long it stays so.
-pub(super) const AGAIN_IN: &str = "; starting it again in ";
 
 /// What the supervisor wants of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -60,6 +54,16 @@ struct Watch {
     spawner: Sender,
     orders: watch::Receiver<Order>,
     health: Component,
+    /// The first process of all that could not start.
+    not_started: Arc<watch::Sender<Option<NotStarted>>>,
+}
+
+/// How a process ended.
+struct Ended {
+    /// In a sentence.
+    how: String,
+    /// Whether it gave up before it was ready. One that was killed without a word did not.
+    gave_up: bool,
 }
 
 /// A process that runs, and everything it can say.
@@ -76,7 +80,13 @@ struct Run {
 }
 
 impl Child {
-    pub(super) fn start(process: Process, settings: &Settings, spawner: Sender, health: &Health) -> Child {
+    pub(super) fn start(
+        process: Process,
+        settings: &Settings,
+        spawner: Sender,
+        health: &Health,
+        not_started: Arc<watch::Sender<Option<NotStarted>>>,
+    ) -> Child {
         let name = Arc::clone(&process.name);
         let (orders, received) = watch::channel(Order::Run);
         let watch = Watch {
@@ -86,6 +96,7 @@ impl Child {
             backoff: settings.backoff.clone(),
             spawner,
             orders: received,
+            not_started,
         };
         Child { name, orders, task: tokio::spawn(watch.run()) }
     }
@@ -119,7 +130,7 @@ impl Watch {
         let mut before: Option<String> = None;
         while self.wanted() {
             let since = Instant::now();
-            let ending = match self.spawn().await {
+            let Ended { how: ending, gave_up } = match self.spawn().await {
                 Ok(mut run) => {
                     match before.take() {
                         Some(ending) => {
@@ -129,16 +140,19 @@ impl Watch {
                     }
                     run.watch(&name, self.prefixed, &mut self.orders, &self.health).await
                 }
-                Err(error) => format!("{name} {COULD_NOT_START}: {error}"),
+                Err(error) => Ended { how: format!("{name} could not start: {error}"), gave_up: true },
             };
             if !self.wanted() {
                 info!(service.name = %name, "{ending}");
                 break;
             }
+            if gave_up {
+                self.could_not_start(&ending);
+            }
             let delay = self.backoff.after(since.elapsed());
-            self.health.not_ready(format!("{ending}{AGAIN_IN}{delay:?}"));
+            self.health.not_ready(format!("{ending}; starting it again in {delay:?}"));
             if delay > SOON {
-                warn!(service.name = %name, "{ending}{AGAIN_IN}{delay:?}");
+                warn!(service.name = %name, "{ending}; starting it again in {delay:?}");
             }
             before = Some(if delay > SOON { format!("{name} had ended") } else { ending });
             tokio::select! {
@@ -147,6 +161,16 @@ impl Watch {
             }
         }
         self.health.not_ready("stopped");
+    }
+
+    fn could_not_start(&self, how: &str) {
+        self.not_started.send_if_modified(|first| {
+            let is_first = first.is_none();
+            if is_first {
+                *first = Some(NotStarted(how.to_owned()));
+            }
+            is_first
+        });
     }
 
     fn wanted(&self) -> bool {
@@ -191,7 +215,7 @@ impl Run {
         prefixed: bool,
         orders: &mut watch::Receiver<Order>,
         health: &Component,
-    ) -> String {
+    ) -> Ended {
         let prefix = prefixed.then_some(name);
         let mut hold_is_gone = false;
         let status = loop {
@@ -214,10 +238,13 @@ impl Run {
             Ok(status) => Ending(status).to_string(),
             Err(error) => format!("cannot be watched any more: {error}"),
         };
-        match self.words.take().unwrap_or_else(|| std::mem::take(&mut self.last_line)) {
-            words if self.was_ready || words.is_empty() => format!("{name} (pid {pid}) {how}"),
-            words => format!("{name} (pid {pid}) {COULD_NOT_START} and {how}: {words}"),
-        }
+        let words = self.words.take().unwrap_or_else(|| std::mem::take(&mut self.last_line));
+        let gave_up = !self.was_ready && !words.is_empty();
+        let how = match gave_up {
+            true => format!("{name} (pid {pid}) could not start and {how}: {words}"),
+            false => format!("{name} (pid {pid}) {how}"),
+        };
+        Ended { how, gave_up }
     }
 
     /// What it said before it ended and nobody has read yet.

@@ -123,6 +123,8 @@ fn health_shows_what_is_down_and_why() {
             })
             .await;
         assert!(!report.ready && report.live, "{report:?}");
+        let why = supervisor.not_started().await.to_string();
+        assert!(why.starts_with("b (pid ") && why.ends_with("exited with code 1: the disk is full"), "{why}");
         assert!(supervisor.stop(Duration::from_secs(2)).await.is_empty());
     });
 }

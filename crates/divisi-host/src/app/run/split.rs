@@ -13,13 +13,8 @@ use crate::host::StartError;
 use crate::shutdown::{Shutdown, Signals};
 use crate::supervisor::backoff::Backoff;
 use crate::supervisor::ports::Reserved;
-use crate::supervisor::{Process, Settings, Supervisor, first_failure};
+use crate::supervisor::{Process, Settings, Supervisor};
 use crate::telemetry::Format;
-
-/// One of the processes could not start, and why.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-struct NotStarted(String);
 
 pub(super) async fn run(
     app: &str,
@@ -54,9 +49,8 @@ pub(super) async fn run(
     let started = tokio::select! {
         biased;
         _ = shutdown.requested() => Ok(()),
-        report = health.until(|report| report.ready || first_failure(report).is_some()) => {
-            first_failure(&report).map_or(Ok(()), |why| Err(NotStarted(why.to_owned())))
-        }
+        () = health.ready() => Ok(()),
+        why = supervisor.not_started() => Err(why),
     };
     if started.is_ok() && shutdown.reason().is_none() {
         announce(app, config, &http, &ports, has_edge);
