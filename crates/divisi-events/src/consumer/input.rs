@@ -11,7 +11,7 @@ mod asking;
 mod carrying;
 mod telling;
 
-use std::future::pending;
+use std::future::{Future, pending};
 use std::sync::Arc;
 
 use divisi_call::BoxFuture;
@@ -139,7 +139,9 @@ impl Input {
     /// Reads the watermarks, after adding those that are missing.
     async fn begin(&mut self) -> Next {
         self.drain().await;
-        let marks = match self.watermarks().await {
+        let mut stop = self.stop.clone();
+        let Some(marks) = unless(&mut stop, self.watermarks()).await else { return Next::Stop };
+        let marks = match marks {
             Ok(marks) => marks,
             Err(error) => {
                 self.store_failed("its watermarks cannot be read", &error);
@@ -147,12 +149,16 @@ impl Input {
                 return self.rest(until, Next::Begin).await;
             }
         };
-        if self.carried.is_some()
-            && let Err(error) = self.begin_carried(&marks).await
-        {
-            self.store_failed("where the carrier was left cannot be read", &error);
-            let until = self.store.until(Instant::now());
-            return self.rest(until, Next::Begin).await;
+        if self.carried.is_some() {
+            match unless(&mut stop, self.begin_carried(&marks)).await {
+                None => return Next::Stop,
+                Some(Ok(())) => {}
+                Some(Err(error)) => {
+                    self.store_failed("where the carrier was left cannot be read", &error);
+                    let until = self.store.until(Instant::now());
+                    return self.rest(until, Next::Begin).await;
+                }
+            }
         }
         self.store_works();
         self.epoch = marks.iter().map(|(_, at)| at.epoch).max().unwrap_or_default();
@@ -173,6 +179,7 @@ impl Input {
         Next::Follow
     }
 
+    /// May be dropped at any time: declaring lanes again changes nothing.
     async fn watermarks(&mut self) -> Result<Vec<(Lane, Watermark)>, StoreError> {
         let inbox = &self.inbox;
         let declared =
@@ -383,6 +390,15 @@ async fn sleep_to(at: Option<Instant>) {
     match at {
         Some(at) => sleep_until(at).await,
         None => pending().await,
+    }
+}
+
+/// What `work` brings; `None` if the consumer is to stop before, and then `work` is dropped.
+pub(super) async fn unless<T>(stop: &mut watch::Receiver<bool>, work: impl Future<Output = T>) -> Option<T> {
+    tokio::select! {
+        biased;
+        () = stopped(stop) => None,
+        done = work => Some(done),
     }
 }
 

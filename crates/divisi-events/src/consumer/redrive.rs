@@ -13,7 +13,7 @@ use tracing::{info, warn};
 
 use super::Shared;
 use super::batch::{after, failed_at, in_savepoint};
-use super::input::stopped;
+use super::input::{stopped, unless};
 use super::trouble::Trouble;
 use crate::handler::Failure;
 
@@ -27,8 +27,9 @@ pub(super) async fn run(shared: Arc<Shared>, mut stop: watch::Receiver<bool>) {
     let mut trouble = Trouble::new(shared.options.backoff);
     loop {
         let woken = shared.redrive.notified();
-        let wake = match round(&shared).await {
-            Ok(wake) => {
+        let wake = match round(&shared, &mut stop).await {
+            Ok(None) => return,
+            Ok(Some(wake)) => {
                 if trouble.over(Instant::now()).is_some() {
                     info!(consumer.name = %shared.name, "parked keys of `{}` are tried again", shared.name);
                 }
@@ -38,26 +39,30 @@ pub(super) async fn run(shared: Arc<Shared>, mut stop: watch::Receiver<bool>) {
                 if trouble.again(Instant::now()) {
                     warn!(consumer.name = %shared.name, error = %error, "parked keys cannot be tried at the moment");
                 }
-                trouble.until(Instant::now())
+                trouble.until(Instant::now()).unwrap_or_else(Instant::now)
             }
         };
         tokio::select! {
             biased;
             () = stopped(&mut stop) => return,
             () = woken, if trouble.until(Instant::now()).is_none() => {}
-            () = sleep_until(wake.unwrap_or_else(Instant::now)) => {}
+            () = sleep_until(wake) => {}
         }
     }
 }
 
-/// Tries what is due; when to look again, `None`: at once.
-async fn round(shared: &Arc<Shared>) -> Result<Option<Instant>, StoreError> {
+/// Tries what is due; when to look again. `None`: the consumer is to stop.
+async fn round(
+    shared: &Arc<Shared>,
+    stop: &mut watch::Receiver<bool>,
+) -> Result<Option<Instant>, StoreError> {
     let name = &shared.name;
     let look = async |read: &mut Read| {
         let due = parked::due(read, name, KEYS_AT_ONCE).await?;
         Ok::<_, StoreError>((due, parked::next_due(read, name).await?, read.now()))
     };
-    let (due, next, now) = shared.store.read(look).await?;
+    let Some(found) = unless(stop, shared.store.read(look)).await else { return Ok(None) };
+    let (due, next, now) = found?;
     if due.is_empty() {
         let wait = next.map_or(LOOK_AGAIN, |next| {
             LOOK_AGAIN.min(Duration::from_micros(next.0.saturating_sub(now.0).max(0).cast_unsigned()))
@@ -70,7 +75,7 @@ async fn round(shared: &Arc<Shared>) -> Result<Option<Instant>, StoreError> {
         let shared = Arc::clone(shared);
         keys.spawn(async move { redrive(&shared, &inbox, &key).await });
     }
-    let mut outcome = Ok(None);
+    let mut outcome = Ok(Some(Instant::now()));
     while let Some(joined) = keys.join_next().await {
         match joined {
             Ok(Ok(())) => {}

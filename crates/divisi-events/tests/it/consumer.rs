@@ -8,5 +8,6 @@ mod pair;
 mod real_log;
 mod slow;
 mod statements;
+mod stopping;
 #[cfg(feature = "conformance")]
 mod suite;

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
+use divisi_store::inbox::Watermark;
 use divisi_store::{Lane, Read, StoreError, StoreErrorKind};
 use tokio::time::Instant;
 use tracing::{debug, error, info, warn};
 
-use super::{Input, Next};
+use super::{Input, Next, unless};
 use crate::consumer::batch::{self, Ended, Halt};
 use crate::consumer::status::LaneState;
 
@@ -73,7 +74,9 @@ impl Input {
             Ended::Moved(at) => {
                 let skipped = at.pos.0 - queue.at().0;
                 queue.moved(at.pos);
-                self.skipped(lane, skipped);
+                if skipped > 0 {
+                    self.skipped(lane, skipped);
+                }
                 self.tell(|status| {
                     if let Some(lane) = status.lanes.get_mut(n) {
                         lane.pos = at.pos;
@@ -90,10 +93,13 @@ impl Input {
                     "it is not known whether a batch of lane {lane} happened: its watermark is read again"
                 );
                 let (shared, inbox) = (Arc::clone(&self.shared), Arc::clone(&self.inbox));
+                let (mut stop, known) = (self.stop.clone(), Watermark { epoch: self.epoch, pos: queue.at() });
                 queue.working = true;
                 self.working.spawn(async move {
                     let look = shared.store.read(async |read: &mut Read| inbox.look(read, lane).await);
-                    (lane, look.await.map_or_else(Ended::Failed, Ended::Moved))
+                    // Whoever stops is content with what is known; the next start reads it anew.
+                    let seen = unless(&mut stop, look).await.unwrap_or(Ok(known));
+                    (lane, seen.map_or_else(Ended::Failed, Ended::Moved))
                 });
             }
         }
