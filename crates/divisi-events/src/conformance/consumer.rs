@@ -35,7 +35,8 @@ pub use parking::{
     a_bad_deployment_pauses_instead_of_parking, a_dropped_key_goes_on,
     a_key_that_cannot_be_read_parks_its_lane_alone, a_lane_on_trial_goes_on_at_the_first_success,
     a_poisonous_event_parks_its_key_alone, a_redrive_runs_in_order, every_way_to_fail_ends_as_one_parked_key,
-    parking_and_watermark_are_one_transaction, what_cannot_be_decoded_is_parked,
+    parking_and_watermark_are_one_transaction, trouble_that_passes_never_makes_a_parked_key_dead,
+    what_cannot_be_decoded_is_parked,
 };
 pub use troubles::{
     a_slow_lane_holds_only_itself, a_source_that_fails_is_asked_again, a_stranger_stops_in_words,
@@ -65,6 +66,7 @@ pub async fn consumer_suite(stores: &dyn Stores) {
     a_key_that_cannot_be_read_parks_its_lane_alone(stores).await;
     parking_and_watermark_are_one_transaction(stores).await;
     a_redrive_runs_in_order(stores).await;
+    trouble_that_passes_never_makes_a_parked_key_dead(stores).await;
     a_dropped_key_goes_on(stores).await;
     a_bad_deployment_pauses_instead_of_parking(stores).await;
     a_lane_on_trial_goes_on_at_the_first_success(stores).await;

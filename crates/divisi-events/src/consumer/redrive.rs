@@ -1,5 +1,6 @@
 //! Tries parked keys again: a transaction a key, its events in order.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant as Clock;
 
@@ -21,13 +22,33 @@ use crate::handler::Failure;
 const KEYS_AT_ONCE: usize = 16;
 /// How long nobody looks whether something is due at the most: another process may have said so.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
+/// Keys of which is known how often in a row they failed in a way that passes. With more, all of them begin again with
+/// the shortest pause.
+const PASSING_MAX: usize = 4_096;
+
+/// A parked key: source, topic, key.
+type Id = (String, String, String);
+
+/// How often in a row keys have failed in a way that passes, which only makes their pauses longer. It is not written
+/// down: after a start each of them is tried soon.
+#[derive(Default)]
+struct Passing(HashMap<Id, u32>);
+
+/// What became of one key.
+enum Tried {
+    /// It failed in a way that passes, so many times in a row.
+    Passes(u32),
+    /// Anything else.
+    Done,
+}
 
 /// Tries keys that are due until the consumer stops. The transactions under way end first.
 pub(super) async fn run(shared: Arc<Shared>, mut stop: watch::Receiver<bool>) {
     let mut trouble = Trouble::new(shared.options.backoff);
+    let mut passing = Passing::default();
     loop {
         let woken = shared.redrive.notified();
-        let wake = match round(&shared, &mut stop).await {
+        let wake = match round(&shared, &mut passing, &mut stop).await {
             Ok(None) => return,
             Ok(Some(wake)) => {
                 if trouble.over(Instant::now()).is_some() {
@@ -54,6 +75,7 @@ pub(super) async fn run(shared: Arc<Shared>, mut stop: watch::Receiver<bool>) {
 /// Tries what is due; when to look again. `None`: the consumer is to stop.
 async fn round(
     shared: &Arc<Shared>,
+    passing: &mut Passing,
     stop: &mut watch::Receiver<bool>,
 ) -> Result<Option<Instant>, StoreError> {
     let name = &shared.name;
@@ -70,16 +92,21 @@ async fn round(
         return Ok(Some(Instant::now() + wait));
     }
     let mut keys = JoinSet::new();
-    for (source, topic, key) in due {
-        let inbox = Inbox { consumer: Arc::clone(name), source: source.into(), topic: topic.into() };
-        let shared = Arc::clone(shared);
-        keys.spawn(async move { redrive(&shared, &inbox, &key).await });
+    for id in due {
+        let (source, topic, key) = &id;
+        let inbox = Inbox {
+            consumer: Arc::clone(name),
+            source: source.as_str().into(),
+            topic: topic.as_str().into(),
+        };
+        let (shared, key, n_passing) = (Arc::clone(shared), key.clone(), passing.of(&id));
+        keys.spawn(async move { (id, redrive(&shared, &inbox, &key, n_passing).await) });
     }
     let mut outcome = Ok(Some(Instant::now()));
     while let Some(joined) = keys.join_next().await {
         match joined {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => outcome = Err(error),
+            Ok((id, Ok(tried))) => passing.tried(id, tried),
+            Ok((_, Err(error))) => outcome = Err(error),
             Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
             Err(_) => {}
         }
@@ -88,25 +115,26 @@ async fn round(
 }
 
 /// Tries one key.
-async fn redrive(shared: &Shared, inbox: &Inbox, key: &str) -> Result<(), StoreError> {
+async fn redrive(shared: &Shared, inbox: &Inbox, key: &str, n_passing: u32) -> Result<Tried, StoreError> {
     if failpoint::hit("redrive.before") {
         return Err(failed_at("redrive.before"));
     }
     let parking = Parking { inbox, key };
-    let run = shared.store.run(Class::Consumer, async |tx: &mut Tx| in_order(shared, tx, parking).await);
+    let run =
+        shared.store.run(Class::Consumer, async |tx: &mut Tx| in_order(shared, tx, parking, n_passing).await);
     match run.await {
-        Ok((wake, _)) => {
+        Ok(((wake, tried), _)) => {
             if wake {
                 shared.redrive.notify_one();
             }
-            Ok(())
+            Ok(tried)
         }
         Err(TxFailed::DidNotHappen(error)) if !error.is_transient() => {
             // Something in it cannot be undone alone, such as its time limit: an attempt of the key.
             let reason = error.message;
             let blame = async |tx: &mut Tx| blame(shared, tx, parking, reason).await;
             match shared.store.run(Class::Consumer, blame).await {
-                Ok(_) => Ok(()),
+                Ok(_) => Ok(Tried::Done),
                 Err(TxFailed::Body(e) | TxFailed::DidNotHappen(e) | TxFailed::MayHaveHappened(e)) => Err(e),
             }
         }
@@ -114,9 +142,15 @@ async fn redrive(shared: &Shared, inbox: &Inbox, key: &str) -> Result<(), StoreE
     }
 }
 
-/// Runs the events of a key in order, behind the lock of its lane; whether keys that waited for it are due now.
-async fn in_order(shared: &Shared, tx: &mut Tx, parking: Parking<'_>) -> Result<bool, StoreError> {
-    let Some(mut why) = locked(tx, parking).await? else { return Ok(false) };
+/// Runs the events of a key in order, behind the lock of its lane; whether keys that waited for it are due now, and
+/// what became of it.
+async fn in_order(
+    shared: &Shared,
+    tx: &mut Tx,
+    parking: Parking<'_>,
+    n_passing: u32,
+) -> Result<(bool, Tried), StoreError> {
+    let Some(mut why) = locked(tx, parking).await? else { return Ok((false, Tried::Done)) };
     let events = parking.events(tx, shared.options.batch_events_max.max(1)).await?;
     let (began, now) = (Clock::now(), tx.now());
     let (mut last, mut n, mut failure) = (None, 0, None);
@@ -132,7 +166,7 @@ async fn in_order(shared: &Shared, tx: &mut Tx, parking: Parking<'_>) -> Result<
             }
         }
     }
-    let mut wake = false;
+    let (mut wake, mut tried) = (false, Tried::Done);
     if let Some(last) = last {
         parking.remove_up_to(tx, last.epoch, last.pos).await?;
         wake = parked::mark(tx, &shared.name, &parking.inbox.topic, parking.key).await? > 0;
@@ -140,7 +174,11 @@ async fn in_order(shared: &Shared, tx: &mut Tx, parking: Parking<'_>) -> Result<
     }
     match failure {
         Some(failure) => {
-            let why = again(shared, why, failure, now);
+            let n_passing = if last.is_some() { 1 } else { n_passing.saturating_add(1) };
+            if matches!(failure, Failure::Transient(_)) {
+                tried = Tried::Passes(n_passing);
+            }
+            let why = again(shared, why, failure, n_passing, now);
             parking.park(tx, &why).await?;
         }
         None if parking.events(tx, 1).await?.is_empty() => {
@@ -149,13 +187,13 @@ async fn in_order(shared: &Shared, tx: &mut Tx, parking: Parking<'_>) -> Result<
         // More of them than fit a turn: the rest is due now.
         None => parking.park(tx, &Why { state: State::Retrying, next_at: Some(now), ..why }).await?,
     }
-    Ok(wake)
+    Ok((wake, tried))
 }
 
 /// The whole transaction failed: one attempt more.
 async fn blame(shared: &Shared, tx: &mut Tx, parking: Parking<'_>, reason: String) -> Result<(), StoreError> {
     let Some(why) = locked(tx, parking).await? else { return Ok(()) };
-    let why = again(shared, why, Failure::Unclassified(reason), tx.now());
+    let why = again(shared, why, Failure::Unclassified(reason), 0, tx.now());
     parking.park(tx, &why).await
 }
 
@@ -167,12 +205,13 @@ async fn locked(tx: &mut Tx, parking: Parking<'_>) -> Result<Option<Why>, StoreE
     Ok(why.filter(|why| why.state != State::Dead && why.next_at.is_none_or(|next| next <= now)))
 }
 
-/// How a key stands after another failure.
-fn again(shared: &Shared, why: Why, failure: Failure, now: Timestamp) -> Why {
+/// How a key stands after another failure; `n_passing` of them in a row passed.
+fn again(shared: &Shared, why: Why, failure: Failure, n_passing: u32, now: Timestamp) -> Why {
     let options = &shared.options;
     // How often it was looked for in vain says nothing about what the handler does once it is there.
     let waited = why.waits_for.is_some() && !matches!(failure, Failure::NotYet { .. });
-    let attempts = if waited { 1 } else { why.attempts + 1 };
+    let before = if waited { 0 } else { why.attempts };
+    let attempts = before + 1;
     let later = Some(after(now, options.redrive.after(attempts)));
     match failure {
         Failure::NotYet { topic, key } => Why {
@@ -182,15 +221,40 @@ fn again(shared: &Shared, why: Why, failure: Failure, now: Timestamp) -> Why {
             next_at: later,
             waits_for: Some((topic.to_owned(), key)),
         },
-        Failure::Transient(reason) => {
-            Why { state: State::Retrying, reason, attempts, next_at: later, waits_for: None }
-        }
+        // It says nothing about the event, so it is no attempt.
+        Failure::Transient(reason) => Why {
+            state: State::Retrying,
+            reason,
+            attempts: before,
+            next_at: Some(after(now, options.redrive.after(n_passing))),
+            waits_for: None,
+        },
         Failure::Unclassified(reason) if attempts < options.attempts_max => {
             Why { state: State::Retrying, reason, attempts, next_at: later, waits_for: None }
         }
         Failure::Permanent(reason) | Failure::Unclassified(reason) => {
             warn!(consumer.name = %shared.name, "a parked key waits for an operator now: {reason}");
             Why { state: State::Dead, reason, attempts, next_at: None, waits_for: None }
+        }
+    }
+}
+
+impl Passing {
+    fn of(&self, id: &Id) -> u32 {
+        self.0.get(id).copied().unwrap_or(0)
+    }
+
+    fn tried(&mut self, id: Id, tried: Tried) {
+        match tried {
+            Tried::Done => {
+                self.0.remove(&id);
+            }
+            Tried::Passes(n_times) => {
+                if self.0.len() >= PASSING_MAX && !self.0.contains_key(&id) {
+                    self.0.clear();
+                }
+                self.0.insert(id, n_times);
+            }
         }
     }
 }

@@ -124,6 +124,31 @@ pub async fn a_redrive_runs_in_order(stores: &dyn Stores) {
     assert!(matches!(again, Err(ParkedError::NotParked { .. })), "{again:?}");
 }
 
+/// What passes is no attempt: a parked key that meets it is tried for ever, and has all its attempts when it is over.
+pub async fn trouble_that_passes_never_makes_a_parked_key_dead(stores: &dyn Stores) {
+    let bench = Bench::new(stores, "passing").await;
+    let attempts = bench.options.attempts_max;
+    bench.does("bad", Does::Permanent);
+    let running = bench.start();
+    bench.count("bad", 1..=3);
+    bench.quiet(&running).await;
+    running.until_parked((0, 0, 1, 3)).await;
+    bench.does("bad", Does::Transient);
+    running.parked.redrive(COUNTER, Counted::TOPIC, "bad").await.expect("it is parked");
+    let often = bench.calls("bad") + 2 * attempts;
+    super::bench::eventually("it is tried", async || bench.calls("bad"), |calls| *calls > often).await;
+    running.until_parked((0, 1, 0, 3)).await;
+    let before = bench.calls("bad");
+    bench.does("bad", Does::Unclassified);
+    running.until_parked((0, 0, 1, 3)).await;
+    let calls = bench.calls("bad") - before;
+    assert!(calls >= attempts, "{calls} of {attempts} attempts");
+    bench.does("bad", Does::Apply);
+    running.parked.redrive(COUNTER, Counted::TOPIC, "bad").await.expect("it is parked");
+    running.until_parked((0, 0, 0, 0)).await;
+    bench.assert_once().await;
+}
+
 /// What is dropped is gone, and the key goes on with what comes next.
 pub async fn a_dropped_key_goes_on(stores: &dyn Stores) {
     let bench = Bench::new(stores, "dropped").await;

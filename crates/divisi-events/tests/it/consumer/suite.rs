@@ -33,6 +33,7 @@ promises! {
     a_key_that_cannot_be_read_parks_its_lane_alone,
     parking_and_watermark_are_one_transaction,
     a_redrive_runs_in_order,
+    trouble_that_passes_never_makes_a_parked_key_dead,
     a_dropped_key_goes_on,
     a_bad_deployment_pauses_instead_of_parking,
     a_lane_on_trial_goes_on_at_the_first_success,
