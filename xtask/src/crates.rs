@@ -21,6 +21,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("divisi-events", &["divisi-call", "divisi-contract", "divisi-macros", "divisi-store"]),
     ("divisi-host", &["divisi-call", "divisi-contract", "divisi-events", "divisi-store", "divisi-tcp"]),
     ("divisi-gateway", &["divisi-call", "divisi-contract", "divisi-host"]),
+    ("divisi-servers", &[]),
     (
         "divisi-testkit",
         &["divisi-call", "divisi-contract", "divisi-events", "divisi-host", "divisi-sqlite", "divisi-store"],

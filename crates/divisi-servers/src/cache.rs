@@ -1,0 +1,53 @@
+//! Where installed servers are kept, and how one gets there: whole or not at all.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::error::Error;
+
+/// Names another place for what is installed.
+const VARIABLE: &str = "DIVISI_SERVERS";
+
+/// Where servers and templates are kept: `$DIVISI_SERVERS`, else `servers` in cargo's target directory.
+///
+/// Nothing is there that could not be made again.
+pub fn directory() -> PathBuf {
+    match std::env::var_os(VARIABLE) {
+        Some(chosen) if !chosen.is_empty() => chosen.into(),
+        _ => target_directory().join("servers"),
+    }
+}
+
+/// Cargo marks its target directory, whoever named it; the program that runs now lies there.
+fn target_directory() -> PathBuf {
+    let program = std::env::current_exe().unwrap_or_default();
+    match program.ancestors().find(|directory| directory.join("CACHEDIR.TAG").exists()) {
+        Some(directory) => directory.to_owned(),
+        None => std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| PathBuf::from("target"), PathBuf::from),
+    }
+}
+
+/// Makes the directory `name` in the cache with `fill`, unless it is there, and answers where it is.
+///
+/// `fill` writes into a directory beside it that gets its name only when all went well; so two that do this at once
+/// cannot meet, and whoever comes second throws its work away.
+pub(crate) fn once(name: &str, fill: impl FnOnce(&Path) -> Result<(), Error>) -> Result<PathBuf, Error> {
+    let cache = directory();
+    let place = cache.join(name);
+    if place.is_dir() {
+        return Ok(place);
+    }
+    fs::create_dir_all(&cache).map_err(Error::files("make", &cache))?;
+    let unfinished = tempfile::Builder::new()
+        .prefix(".unfinished-")
+        .tempdir_in(&cache)
+        .map_err(Error::files("make a directory in", &cache))?;
+    let filled = unfinished.path().join(name);
+    fs::create_dir(&filled).map_err(Error::files("make", &filled))?;
+    fill(&filled)?;
+    match fs::rename(&filled, &place) {
+        Ok(()) => Ok(place),
+        Err(_) if place.is_dir() => Ok(place),
+        Err(error) => Err(Error::files("name", &place)(error)),
+    }
+}

@@ -1,0 +1,4 @@
+//! Real servers under the launcher: each promise of the crate, kept.
+
+mod orphans;
+mod postgres;
