@@ -8,6 +8,7 @@
 mod control;
 mod measure;
 mod rebuild;
+mod removing;
 mod running;
 
 use std::sync::{Arc, PoisonError, RwLock};
@@ -71,6 +72,8 @@ pub struct Projection {
     active: Option<Running>,
     new: Option<Running>,
     flips_refused: u32,
+    /// A new version is to be built as soon as nothing is in its way.
+    wanted: bool,
     versions: Versions,
 }
 
@@ -82,9 +85,19 @@ pub struct Rebuild(mpsc::Sender<()>);
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ProjectionError {
-    /// A version's store could not be opened or removed.
+    /// A version's store could not be opened.
     #[error("cannot open version {version} of projection `{name}`")]
     Open {
+        /// The projection.
+        name: String,
+        /// The version.
+        version: u32,
+        /// Why.
+        source: OpenError,
+    },
+    /// The store of a version that nobody needs could not be removed. A projection that runs tries it again.
+    #[error("cannot remove version {version} of projection `{name}`")]
+    Remove {
         /// The projection.
         name: String,
         /// The version.
@@ -159,6 +172,7 @@ impl Projection {
             active: None,
             new: None,
             flips_refused: 0,
+            wanted: false,
             versions: Versions::default(),
         };
         projection.resume().await?;

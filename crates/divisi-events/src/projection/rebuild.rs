@@ -4,10 +4,11 @@ use std::future::Future;
 use std::time::Duration;
 
 use divisi_store::{Store, StoreError, failpoint};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tracing::{info, warn};
 
 use super::control::Change;
+use super::removing::Removal;
 use super::running::Running;
 use super::{Input, Projection, ProjectionError, open_version};
 use crate::consumer::ConsumerOptions;
@@ -47,7 +48,7 @@ impl Projection {
                 to = self.spec.shape,
                 "another shape: rebuilding"
             );
-            self.begin().await?;
+            self.wanted = true;
         }
         loop {
             let next = tokio::select! {
@@ -73,23 +74,24 @@ impl Projection {
         }
     }
 
-    /// One version, kept up to date; the one before is removed when its time is over.
+    /// One version, kept up to date; the one before is removed when its time is over. A new one begins when it is wanted
+    /// and nothing is in its way.
     async fn live(&mut self, inputs: &[Input]) -> Result<Next, ProjectionError> {
-        self.active = Some(self.start_active(inputs));
+        self.active = self.start_old(inputs);
+        let mut removal = Removal::default();
         loop {
-            let expires = self.row.previous.map(|(_, until)| {
-                let now = self.control.backend().clock().now();
-                Duration::from_micros(u64::try_from(until.0.saturating_sub(now.0)).unwrap_or(0))
-            });
+            let due = if self.wanted { Some(Instant::now()) } else { self.expires() };
+            let due = removal.not_before(due);
             tokio::select! {
                 biased;
-                asked = self.rebuilds.recv() => {
-                    if asked.is_some() {
+                asked = self.rebuilds.recv() => self.wanted |= asked.is_some(),
+                () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
+                    let removed = if self.wanted { self.make_way().await } else { self.forget_previous().await };
+                    if removal.went(removed)? && self.wanted {
                         stop_running(&mut self.active).await;
                         return Ok(Next::Rebuild);
                     }
                 }
-                () = sleep(expires.unwrap_or(Duration::MAX)), if expires.is_some() => self.forget_previous().await?,
                 () = ended(&mut self.active) => return Err(ProjectionError::Stopped { name: self.spec.name.to_owned() }),
             }
         }
@@ -168,12 +170,10 @@ impl Projection {
         Ok(true)
     }
 
-    /// A new version begins, empty.
+    /// A new version begins, empty. The caller has made way for it.
     async fn begin(&mut self) -> Result<(), ProjectionError> {
-        self.forget_previous().await?;
         let (name, version, shape) = (self.spec.name, self.row.active + 1, self.spec.shape);
-        // What an earlier try may have left there is of no use.
-        self.remove(version).await?;
+        self.wanted = false;
         self.change(Change::Build { version, shape }).await?;
         failpoint::hit("rebuild.begun");
         self.building = Some(open_version(&self.spec, &self.stores, version).await?);
@@ -186,6 +186,7 @@ impl Projection {
     /// number of the new version; one that is being built already is left as it is.
     pub async fn begin_and_close(mut self) -> Result<u32, ProjectionError> {
         if self.building.is_none() {
+            self.make_way().await?;
             self.begin().await?;
         }
         let number = self.row.building.map_or(self.row.active, |(number, _)| number);
@@ -201,8 +202,8 @@ impl Projection {
                 self.building = Some(open_version(&self.spec, &self.stores, version).await?);
                 failpoint::hit("rebuild.opened");
             }
-            // The program changed again meanwhile: `begin` removes what was built of the shape before.
-            Some(_) => self.begin().await?,
+            // The program changed again meanwhile: what was built of the shape before is removed, and it begins anew.
+            Some(_) => self.wanted = true,
             None => {}
         }
         Ok(())
@@ -216,24 +217,6 @@ impl Projection {
     fn start_active(&self, inputs: &[Input]) -> Running {
         let versions = (&self.versions, self.row.active);
         Running::start(&self.spec, versions, self.model.store(), inputs, ConsumerOptions::default())
-    }
-
-    async fn forget_previous(&mut self) -> Result<(), ProjectionError> {
-        let Some((version, _)) = self.row.previous else { return Ok(()) };
-        if let Some(store) = self.previous.take() {
-            store.close().await;
-        }
-        self.remove(version).await?;
-        self.change(Change::ForgetPrevious).await
-    }
-
-    async fn remove(&self, version: u32) -> Result<(), ProjectionError> {
-        let name = self.spec.store_name(version);
-        self.stores.remove(&name).await.map_err(|source| ProjectionError::Open {
-            name: self.spec.name.to_owned(),
-            version,
-            source,
-        })
     }
 
     async fn close(self) {

@@ -69,6 +69,14 @@ impl Fixture {
         self.stores.path(&StoreName::of("desk"))
     }
 
+    /// The version that is written down as active; zero while that cannot be read.
+    pub(super) async fn active(&self) -> u32 {
+        let sql = "SELECT active FROM divisi_projection";
+        let row: Result<(u32,), StoreError> =
+            self.control.read(async |read: &mut Read| read.query_one(sql, params![]).await).await;
+        row.map_or(0, |(active,)| active)
+    }
+
     pub(super) fn log_store(&self) -> &Store {
         &self.shelf
     }

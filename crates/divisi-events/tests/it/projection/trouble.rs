@@ -24,14 +24,41 @@ async fn a_rebuild_waits_while_its_service_cannot_write() {
     std::fs::rename(&aside, &file).expect("the disk is back");
     until("the new version took over", async || fixture.file(2).exists() && running.counts("a").await == 2)
         .await;
-    let active = async || -> Result<(u32,), StoreError> {
-        let sql = "SELECT active FROM divisi_projection";
-        fixture.control.read(async |read: &mut Read| read.query_one(sql, params![]).await).await
-    };
-    until("it is written down that the new one is active", async || {
-        active().await.is_ok_and(|row| row == (2,))
-    })
-    .await;
+    until("it is written down that the new one is active", async || fixture.active().await == 2).await;
+    running.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_version_that_cannot_be_removed_is_left_for_later_and_the_live_one_goes_on() {
+    let fixture = Fixture::new().await;
+    fixture.note("a").await;
+    let mut running = fixture.start().await;
+    until("the first is counted", async || running.counts("a").await == 1).await;
+    assert!(running.rebuild.ask());
+    until("the new version took over", async || fixture.file(2).exists() && fixture.active().await == 2)
+        .await;
+    // A directory that is not empty, which no removal of a file takes away.
+    let (file, aside) = (fixture.file(1), fixture.dir.path().join("aside"));
+    std::fs::rename(&file, &aside).expect("the file is away");
+    std::fs::create_dir_all(file.join("in the way")).expect("something else is there");
+
+    let kept = Duration::from_micros(divisi_store::projection::PREVIOUS_KEPT_MICROS.unsigned_abs());
+    let ended = tokio::time::timeout(kept + Duration::from_secs(120), &mut running.task).await;
+    assert!(ended.is_err(), "the projection gave up: {ended:?}");
+    fixture.note("a").await;
+    until("the live version goes on", async || running.counts("a").await == 2).await;
+    assert!(running.rebuild.ask());
+    let ended = tokio::time::timeout(Duration::from_secs(120), &mut running.task).await;
+    assert!(ended.is_err(), "the projection gave up: {ended:?}");
+    assert!(!fixture.file(3).exists(), "a new version waits until the old one is gone");
+    fixture.note("a").await;
+    until("the live version still goes on", async || running.counts("a").await == 3).await;
+
+    std::fs::remove_dir_all(&file).expect("nothing is in the way");
+    std::fs::rename(&aside, &file).expect("the file is back");
+    until("the old version is removed", async || !file.exists()).await;
+    until("the rebuild took place", async || fixture.active().await == 3).await;
+    assert_eq!(running.counts("a").await, 3);
     running.stop().await;
 }
 

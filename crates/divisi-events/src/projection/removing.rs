@@ -1,0 +1,88 @@
+//! Removes versions that nobody needs any more. The live one does not depend on it.
+
+use std::time::Duration;
+
+use divisi_contract::error::Chain;
+use tokio::time::Instant;
+use tracing::{info, warn};
+
+use super::control::Change;
+use super::{Projection, ProjectionError};
+use crate::consumer::ConsumerOptions;
+
+/// How removing goes: what fails is tried again, later and later, for ever.
+#[derive(Default)]
+pub(super) struct Removal {
+    attempts: u32,
+    again_at: Option<Instant>,
+}
+
+impl Removal {
+    /// `due`, unless it failed a moment ago.
+    pub(super) fn not_before(&self, due: Option<Instant>) -> Option<Instant> {
+        due.map(|due| self.again_at.map_or(due, |again_at| due.max(again_at)))
+    }
+
+    /// Whether it worked. Only trouble of another kind than that something cannot be removed is an error.
+    pub(super) fn went(&mut self, removed: Result<(), ProjectionError>) -> Result<bool, ProjectionError> {
+        let failed = match removed {
+            Ok(()) => {
+                if std::mem::take(&mut self.attempts) > 0 {
+                    info!("what could not be removed before is removed now");
+                }
+                self.again_at = None;
+                return Ok(true);
+            }
+            Err(failed @ ProjectionError::Remove { .. }) => failed,
+            Err(error) => return Err(error),
+        };
+        self.attempts += 1;
+        let pause = ConsumerOptions::default().backoff.after(self.attempts);
+        self.again_at = Some(Instant::now() + pause);
+        if self.attempts == 1
+            && let ProjectionError::Remove { name, version, .. } = &failed
+        {
+            warn!(
+                projection.name = name,
+                projection.version = version,
+                "{}; trying it again until it works: end what has it open, or let this process write there",
+                Chain(&failed)
+            );
+        }
+        Ok(false)
+    }
+}
+
+impl Projection {
+    /// When the version before is needed no more.
+    pub(super) fn expires(&self) -> Option<Instant> {
+        let (_, until) = self.row.previous?;
+        let now = self.control.backend().clock().now();
+        let left = u64::try_from(until.0.saturating_sub(now.0)).unwrap_or(0);
+        Some(Instant::now() + Duration::from_micros(left))
+    }
+
+    /// Removes what is in the way of a new version: the one before, and what an earlier try may have left.
+    pub(super) async fn make_way(&mut self) -> Result<(), ProjectionError> {
+        self.forget_previous().await?;
+        self.remove(self.row.active + 1).await
+    }
+
+    pub(super) async fn forget_previous(&mut self) -> Result<(), ProjectionError> {
+        let Some((version, _)) = self.row.previous else { return Ok(()) };
+        if let Some(store) = self.previous.take() {
+            store.close().await;
+        }
+        self.remove(version).await?;
+        self.change(Change::ForgetPrevious).await
+    }
+
+    async fn remove(&self, version: u32) -> Result<(), ProjectionError> {
+        let name = self.spec.store_name(version);
+        self.stores.remove(&name).await.map_err(|source| ProjectionError::Remove {
+            name: self.spec.name.to_owned(),
+            version,
+            source,
+        })
+    }
+}
