@@ -19,6 +19,11 @@ pub struct Limits {
     ///
     /// 4 MiB: the amount in flight on a fast line across a continent, so that it never slows a healthy peer.
     pub write_buffer_max: usize,
+    /// Bytes of answers that may wait for a client that does not take them, when calls end that had begun before. The
+    /// answer of one more is thrown away, and in its place goes, in a few words, that nobody took it.
+    ///
+    /// 64 MiB: four of the largest answers, so that no client that reads ever meets it.
+    pub unread_max: usize,
     /// How long a connection may stay without a byte in either direction before a server closes it.
     ///
     /// 60 s: four missed pings; the peer is gone and its machine did not say so.
@@ -68,6 +73,7 @@ impl Default for Limits {
             frame_max: 16 * 1024 * 1024,
             calls_in_flight_max: divisi_call::limit::CALLS_IN_FLIGHT_MAX,
             write_buffer_max: 4 * 1024 * 1024,
+            unread_max: 64 * 1024 * 1024,
             idle_max: Duration::from_secs(60),
             ping_after: Duration::from_secs(15),
             pong_within: Duration::from_secs(10),

@@ -266,6 +266,8 @@ impl Connection {
     }
 
     fn answer(&mut self, id: u64, outcome: Outcome) {
+        // Requests are not read any more then; what ends now was begun before.
+        let outcome = if self.out.len() < self.limits.unread_max { outcome } else { unread(outcome) };
         message::put_answer(&mut self.out, id, outcome, self.answer_max);
     }
 
@@ -286,6 +288,17 @@ impl Connection {
             self.idle.as_mut().reset(Instant::now() + self.limits.idle_max);
         }
         Poll::Pending
+    }
+}
+
+/// What is said of a call whose answer there is no room for.
+fn unread(outcome: Outcome) -> Outcome {
+    let text = "the answer was thrown away, since the caller does not take those before it";
+    match outcome {
+        Ok(_) => Err(CallError::unknown(CauseKind::Overloaded, text)),
+        // What refuses has changed nothing.
+        Err(CallError::Refused(_)) => Err(CallError::not_run(CauseKind::Overloaded, text)),
+        Err(small) => Err(small),
     }
 }
 

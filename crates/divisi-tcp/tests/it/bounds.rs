@@ -113,6 +113,35 @@ async fn a_client_that_takes_no_answers_is_not_asked_for_more() {
 }
 
 #[tokio::test]
+async fn answers_that_nobody_takes_are_kept_up_to_a_limit() {
+    const CALLS: u64 = 60;
+    const UNREAD_MAX: usize = 1024 * 1024;
+    let server = Running::start(Limits { unread_max: UNREAD_MAX, ..Limits::default() }).await;
+    let mut raw = Raw::client(&server.addr).await;
+    for id in 1..=CALLS {
+        raw.send(Kind::Request as u8, id, &request("wait", NEVER, &[7; 512 * 1024])).await;
+    }
+    server.probe.until("all run", |probe| probe.began.load(Ordering::SeqCst) == CALLS as usize).await;
+    server.probe.gate.add_permits(CALLS as usize);
+    server.probe.until("all have ended", |probe| probe.ended.load(Ordering::SeqCst) == CALLS as usize).await;
+    let (mut bytes, mut thrown_away) = (0, 0);
+    for _ in 0..CALLS {
+        match raw.answer().await.1 {
+            Ok(answer) => bytes += answer.len(),
+            outcome => {
+                assert_may_have_run(&outcome, CauseKind::Overloaded, "does not take those before it");
+                thrown_away += 1;
+            }
+        }
+    }
+    // The rest lies in the buffers of two sockets.
+    assert!(bytes < UNREAD_MAX + 12 * 1024 * 1024, "{bytes} bytes were kept for a client that takes none");
+    assert!(thrown_away > 0);
+    raw.send(Kind::Request as u8, CALLS + 1, &request("echo", NEVER, b"x")).await;
+    assert_eq!(raw.answer().await.1, Ok(Bytes::from_static(b"x")), "the connection is as it was");
+}
+
+#[tokio::test]
 async fn a_server_hangs_up_on_a_silent_client() {
     let server = Running::start(Limits { idle_max: Duration::from_millis(50), ..Limits::default() }).await;
     let mut raw = Raw::client(&server.addr).await;

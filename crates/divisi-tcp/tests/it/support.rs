@@ -36,6 +36,8 @@ pub(crate) struct Probe {
     /// `wait`s that began, and `wait`s whose future was dropped before its end.
     pub(crate) began: AtomicUsize,
     pub(crate) dropped: AtomicUsize,
+    /// `wait`s that were let go on.
+    pub(crate) ended: AtomicUsize,
     /// Every call that reached a handler.
     pub(crate) ran: AtomicUsize,
     /// How often `echo` saw each argument.
@@ -49,6 +51,7 @@ impl Default for Probe {
             gate: Semaphore::new(0),
             began: AtomicUsize::new(0),
             dropped: AtomicUsize::new(0),
+            ended: AtomicUsize::new(0),
             ran: AtomicUsize::new(0),
             seen: Mutex::default(),
             changed: Notify::new(),
@@ -113,6 +116,8 @@ impl Dispatch for Probe {
                 self.changed.notify_waiters();
                 let permit = self.gate.acquire().await;
                 dropped.0 = None;
+                self.ended.fetch_add(1, Ordering::SeqCst);
+                self.changed.notify_waiters();
                 permit.map_err(|_| CallError::unknown(CauseKind::Bug, "the gate is closed"))?.forget();
                 Ok(arguments)
             }),
