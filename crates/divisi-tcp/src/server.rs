@@ -26,6 +26,21 @@ const REFUSED_AT_ONCE_MAX: usize = 64;
 /// not keep a core busy.
 const ACCEPT_PAUSE: std::time::Duration = std::time::Duration::from_millis(50);
 
+/// How long a handler that was cut may take until it can be dropped. 1 s: it can whenever it waits for something, and a
+/// handler that computes for longer than that keeps a whole thread from others.
+const CUT_WITHIN: std::time::Duration = std::time::Duration::from_secs(1);
+
+/// What the server wants of its connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Phase {
+    /// Serve.
+    Serving,
+    /// Take no new calls, and end when those that run have ended.
+    Draining,
+    /// End.
+    Cut,
+}
+
 /// A server of contracts on one address.
 ///
 /// Several services may share it, as they share a process. Handlers run on the runtime that [`Server::serve`] runs
@@ -79,12 +94,12 @@ impl Server {
     }
 
     /// Serves until `shutdown`, then drains: no new connections, no new calls, and what runs may end within
-    /// [`Limits::drain_within`].
+    /// [`Limits::drain_within`]. What runs longer is dropped before this returns.
     ///
     /// Dropping the future instead cuts every connection; what ran is dropped.
     pub async fn serve(self, shutdown: impl Future<Output = ()>) -> Drained {
         let Server { listener, offers, limits } = self;
-        let (drain, draining) = watch::channel(false);
+        let (tell, phase) = watch::channel(Phase::Serving);
         let mut connections = JoinSet::new();
         let mut refused = JoinSet::new();
         let mut shutdown = pin!(shutdown);
@@ -111,13 +126,8 @@ impl Server {
                 }
             };
             if connections.len() < limits.connections_max {
-                let serve = connection::serve(
-                    stream,
-                    peer,
-                    Arc::clone(&offers),
-                    Arc::clone(&limits),
-                    draining.clone(),
-                );
+                let serve =
+                    connection::serve(stream, peer, Arc::clone(&offers), Arc::clone(&limits), phase.clone());
                 connections.spawn(serve);
             } else if refused.len() < REFUSED_AT_ONCE_MAX {
                 refused.spawn(refuse(stream, Arc::clone(&limits)));
@@ -126,14 +136,26 @@ impl Server {
         // Nobody new may come in: a caller is refused by the system and knows that nothing ran.
         drop(listener);
         drop(refused);
-        drain.send_replace(true);
-        let all = async { while connections.join_next().await.is_some() {} };
-        let in_time = tokio::time::timeout(limits.drain_within, all).await.is_ok();
+        tell.send_replace(Phase::Draining);
+        let in_time = tokio::time::timeout(limits.drain_within, all(&mut connections)).await.is_ok();
         let cut = if in_time { 0 } else { connections.len() };
+        // Each drops its handlers before it ends, so that nothing of them runs when this returns.
+        tell.send_replace(Phase::Cut);
+        if tokio::time::timeout(CUT_WITHIN, all(&mut connections)).await.is_err() {
+            warn!(
+                connections.cut = cut,
+                "handlers go on after they were cut: they have not waited for {CUT_WITHIN:?}"
+            );
+        }
         connections.shutdown().await;
         debug!(connections.cut = cut, "stopped serving calls");
         Drained { cut }
     }
+}
+
+/// Waits until every connection has ended.
+async fn all(connections: &mut JoinSet<()>) {
+    while connections.join_next().await.is_some() {}
 }
 
 async fn refuse(stream: TcpStream, limits: Arc<Limits>) {

@@ -16,6 +16,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, Sleep};
 use tracing::{Instrument, debug, warn};
 
+use super::Phase;
 use super::greet;
 use super::in_flight::{InFlight, Outcome};
 use super::offers::Offers;
@@ -52,6 +53,8 @@ enum End {
     Closed,
     #[error("it was idle for too long")]
     Idle,
+    #[error("the server shut down and its calls took too long")]
+    Cut,
     #[error("it failed")]
     Io(#[from] std::io::Error),
     #[error("the client broke the protocol")]
@@ -68,13 +71,13 @@ pub(super) async fn serve(
     peer: SocketAddr,
     offers: Arc<Offers>,
     limits: Arc<Limits>,
-    draining: watch::Receiver<bool>,
+    phase: watch::Receiver<Phase>,
 ) {
     let greeting = greet::greet(stream, &offers, &limits);
     let greeted = tokio::select! {
         greeted = tokio::time::timeout(limits.handshake_within, greeting) => greeted,
         // Who has not greeted has asked for nothing; a shutdown does not wait for it.
-        () = wait_for(draining.clone()) => return,
+        () = wait_for(phase.clone(), Phase::Draining) => return,
     };
     let greeted = greeted.unwrap_or(Err(HandshakeError::TimeOut));
     let (read, write, decoder, hello) = match greeted {
@@ -96,15 +99,23 @@ pub(super) async fn serve(
         in_flight: InFlight::default(),
         answer_max: usize::try_from(hello.frame_max).unwrap_or(usize::MAX).clamp(FRAME_MIN, limits.frame_max),
         caller: ServiceName::from(hello.name.as_str()),
-        drain: Some(Box::pin(wait_for(draining))),
+        drain: Some(Box::pin(wait_for(phase.clone(), Phase::Draining))),
         idle: Box::pin(tokio::time::sleep(limits.idle_max)),
         moved: false,
         offers,
         limits,
     };
-    let end = std::future::poll_fn(|task| connection.poll(task)).await;
+    let end = tokio::select! {
+        biased;
+        end = std::future::poll_fn(|task| connection.poll(task)) => end,
+        () = wait_for(phase, Phase::Cut) => End::Cut,
+    };
+    let mut in_flight = std::mem::take(&mut connection.in_flight);
+    // The socket first: the client need not wait for it.
+    drop(connection);
+    in_flight.shut_down().await;
     match &end {
-        End::Closed | End::Io(_) | End::Idle => {
+        End::Closed | End::Io(_) | End::Idle | End::Cut => {
             debug!(peer.address = %peer, "connection of `{}` from {peer} ended: {}", hello.name, Chain(&end));
         }
         End::Frame(_) | End::Message(_) | End::SameId { .. } => {
@@ -114,9 +125,9 @@ pub(super) async fn serve(
     }
 }
 
-async fn wait_for(mut draining: watch::Receiver<bool>) {
-    // A sender that is gone means that the server is: drain as well.
-    let _ = draining.wait_for(|draining| *draining).await;
+async fn wait_for(mut phase: watch::Receiver<Phase>, wanted: Phase) {
+    // A sender that is gone means that the server is: as good as wanted.
+    let _ = phase.wait_for(|phase| *phase >= wanted).await;
 }
 
 impl Connection {

@@ -40,6 +40,12 @@ impl InFlight {
         }
     }
 
+    /// Drops all handlers, and waits until they are.
+    pub(super) async fn shut_down(&mut self) {
+        self.by_id.clear();
+        self.tasks.shutdown().await;
+    }
+
     /// The next call that came to its end; `Pending` when there is none, also when none is in flight.
     pub(super) fn poll_ended(&mut self, task: &mut Task<'_>) -> Poll<(u64, Outcome)> {
         loop {

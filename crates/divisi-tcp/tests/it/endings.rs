@@ -150,6 +150,23 @@ async fn a_drain_has_an_end() {
     assert_may_have_run(&call.await.expect("no panic"), CauseKind::Disconnected, "");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_that_was_cut_runs_when_the_server_has_ended() {
+    const CALLS: usize = 500;
+    let limits = Limits { drain_within: Duration::from_millis(10), ..Limits::default() };
+    let mut server = Running::start(limits).await;
+    let mut raw = Raw::client(&server.addr).await;
+    for id in 1..=CALLS as u64 {
+        raw.send(Kind::Request as u8, id, &request("wait", u64::MAX, b"")).await;
+    }
+    server.probe.until("all run", |probe| probe.began.load(Ordering::SeqCst) == CALLS).await;
+    server.shut_down();
+    let probe = Arc::clone(&server.probe);
+    assert_eq!(server.ended().await, Drained { cut: 1 });
+    assert_eq!(probe.dropped.load(Ordering::SeqCst), CALLS);
+    assert!(raw.next().await.is_none_or(|frame| frame.kind == Kind::Drain as u8));
+}
+
 #[tokio::test]
 async fn a_drain_does_not_wait_for_who_has_not_greeted() {
     let limits = Limits { handshake_within: PATIENCE * 3, drain_within: PATIENCE * 3, ..Limits::default() };
