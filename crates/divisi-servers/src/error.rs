@@ -45,6 +45,16 @@ pub enum Error {
         /// The end of what it said.
         output: String,
     },
+    /// What was installed is not what was asked for.
+    #[error("`{program}` should be version {version}, but says `{said}`")]
+    Version {
+        /// The program.
+        program: String,
+        /// What was asked for.
+        version: String,
+        /// What it says of itself.
+        said: String,
+    },
     /// A server runs as another user, since it refuses to run as root, and that user may not enter a directory.
     #[error("the user `{user}`, as which the server must run, may not enter {}: choose another directory", directory.display())]
     Unreachable {

@@ -29,6 +29,37 @@
 //! # }
 //! ```
 //!
+//! What the kinds have of their own:
+//!
+//! ```no_run
+//! # async fn a_test(proxy: std::net::SocketAddr) -> Result<(), divisi_servers::Error> {
+//! use divisi_servers::{Kafka, Nats, kafka, nats, postgres};
+//!
+//! let server = nats::Settings::new()
+//!     .jetstream("sync_interval: always")
+//!     .conf(r#"authorization { users = [ { user: "posts", password: "secret" } ] }"#)
+//!     .start()
+//!     .await?;
+//! let url = server.url_for("posts", "secret"); // nats://posts:secret@127.0.0.1:PORT
+//!
+//! let server = kafka::Settings::new()
+//!     .property("log.retention.ms", "60000")
+//!     .advertise(proxy) // clients are sent there instead
+//!     .start()
+//!     .await?;
+//! let bootstrap = server.url(); // 127.0.0.1:PORT
+//!
+//! let server = postgres::Settings::new().file("server.key", "…").conf("ssl = on").start().await?;
+//! server.shut_down(postgres::Shutdown::Immediate).await?;
+//!
+//! let (nats, kafka) = (Nats::launch().await?, Kafka::launch().await?); // with nothing set
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! A server that is not on this machine is an error that says what to do; [`postgres::install`], [`nats::install`] and
+//! [`kafka::install`] bring them, into [`cache_directory`] if they are not the distribution's.
+//!
 //! The methods are async and do their work on threads for blocking work: a test's other tasks go on meanwhile, also on one thread
 //! and with a paused clock. A future that is dropped does not stop what it began.
 //!
@@ -38,6 +69,9 @@ mod account;
 mod cache;
 mod directory;
 mod error;
+mod install;
+pub mod kafka;
+pub mod nats;
 mod port;
 pub mod postgres;
 mod process;
@@ -46,5 +80,7 @@ mod server;
 
 pub use cache::directory as cache_directory;
 pub use error::Error;
+pub use kafka::Kafka;
+pub use nats::Nats;
 pub use postgres::Postgres;
 pub use server::Server;

@@ -7,13 +7,16 @@ mod template;
 mod wire;
 
 use std::fs;
-use std::path::PathBuf;
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use rustix::process::Signal;
 
 use crate::account::Account;
 use crate::error::Error;
+use crate::install;
 use crate::process::Launch;
 use crate::program;
 use crate::server::{Home, Kind, Server};
@@ -34,6 +37,7 @@ pub struct Cluster {
     binaries: Binaries,
     account: Option<Account>,
     lines: Vec<String>,
+    files: Vec<(String, Vec<u8>)>,
 }
 
 /// How a server is told to end.
@@ -131,6 +135,10 @@ impl Kind for Cluster {
             template::copy(&self.binaries, self.account.as_ref(), &data)?;
         }
         fs::write(&configuration, self.configuration(home)).map_err(Error::files("write", &configuration))?;
+        for (name, content) in &self.files {
+            let path = home.path().join(name);
+            private_file(&path, content).map_err(Error::files("write", &path))?;
+        }
         if let Some(account) = &self.account {
             account.reaches(home.path())?;
             account.own(home.path())?;
@@ -166,4 +174,16 @@ impl Kind for Cluster {
         // Its processes are known to be gone. The next start could take another process for one of them.
         let _ = fs::remove_file(&path);
     }
+}
+
+/// Writes a file that only its owner may read, as PostgreSQL wants a private key to be.
+fn private_file(path: &Path, content: &[u8]) -> io::Result<()> {
+    let _ = fs::remove_file(path);
+    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    file.write_all(content)
+}
+
+/// Finds the server on this machine, and installs it if it is not there and this is root; answers its version.
+pub fn install() -> Result<String, Error> {
+    install::postgres::install().map(|binaries| binaries.version().to_owned())
 }

@@ -13,6 +13,7 @@ use crate::server::{Server, on_thread};
 pub struct Settings {
     directory: Option<PathBuf>,
     lines: Vec<String>,
+    files: Vec<(String, Vec<u8>)>,
 }
 
 impl Settings {
@@ -35,6 +36,14 @@ impl Settings {
         self
     }
 
+    /// A file beside the data that only the server may read, such as a key or a certificate. The configuration names
+    /// it from within the data: `ssl_key_file = '../server.key'`.
+    #[must_use]
+    pub fn file(mut self, name: impl Into<String>, content: impl Into<Vec<u8>>) -> Settings {
+        self.files.push((name.into(), content.into()));
+        self
+    }
+
     /// Starts a server. Less than a second, but for the first one on a machine.
     pub async fn start(self) -> Result<Postgres, Error> {
         on_thread(move || {
@@ -45,9 +54,17 @@ impl Settings {
         .await
     }
 
+    /// Those of another server, but for its directory.
+    pub(super) fn like(cluster: &Cluster) -> Settings {
+        Settings { directory: None, lines: cluster.lines.clone(), files: cluster.files.clone() }
+    }
+
     /// The server, before its first start.
     pub(super) fn prepared(self) -> Result<Postgres, Error> {
         let (binaries, account) = (Binaries::find()?, Account::unprivileged()?);
-        Server::new(Cluster { binaries, account, lines: self.lines }, self.directory.as_deref())
+        Server::new(
+            Cluster { binaries, account, lines: self.lines, files: self.files },
+            self.directory.as_deref(),
+        )
     }
 }

@@ -29,9 +29,7 @@ impl Postgres {
     pub async fn standby(&self, replication: Replication) -> Result<Postgres, Error> {
         let primary_url = self.url();
         self.work(move |primary| {
-            let settings =
-                primary.kind.lines.iter().fold(Settings::new(), |settings, line| settings.conf(line));
-            let standby = settings.prepared()?;
+            let standby = Settings::like(&primary.kind).prepared()?;
             let name = name(&standby.inner.home);
             copy_primary(&primary.kind, &primary.home, &standby.inner.home, &name)?;
             standby.inner.start()?;

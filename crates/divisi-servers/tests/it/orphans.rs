@@ -6,19 +6,27 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// Started by the tests below, in a process of its own, which is killed.
-#[tokio::test]
-#[ignore = "it is the process that another test starts and kills"]
-async fn a_process_with_a_server() {
-    let server = divisi_servers::postgres::Settings::new().start().await.unwrap();
-    tell(server.address(), server.directory());
-    std::future::pending::<()>().await;
+macro_rules! a_server_is_gone_soon_after_the_process_that_started_it_was_killed {
+    ($($server:ident),*) => {$(
+        mod $server {
+            /// Started by the test below, in a process of its own, which is killed.
+            #[tokio::test]
+            #[ignore = "it is the process that another test starts and kills"]
+            async fn a_process_with_a_server() {
+                let server = divisi_servers::$server::Settings::new().start().await.unwrap();
+                super::tell(server.address(), server.directory());
+                std::future::pending::<()>().await;
+            }
+
+            #[test]
+            fn is_gone_soon_after_the_process_that_started_it_was_killed() {
+                super::the_server_of(&format!("orphans::{}::a_process_with_a_server", stringify!($server)));
+            }
+        }
+    )*};
 }
 
-#[test]
-fn a_server_is_gone_soon_after_the_process_that_started_it_was_killed() {
-    the_server_of("a_process_with_a_server");
-}
+a_server_is_gone_soon_after_the_process_that_started_it_was_killed!(postgres, nats, kafka);
 
 fn tell(address: SocketAddr, directory: &Path) {
     println!("\nSERVER {address} {}", directory.display());
@@ -27,7 +35,7 @@ fn tell(address: SocketAddr, directory: &Path) {
 /// Runs a test of this file elsewhere, kills it when its server runs, and waits until that is gone.
 fn the_server_of(test: &str) {
     let mut elsewhere = Command::new(std::env::current_exe().unwrap())
-        .args(["--ignored", "--nocapture", "--exact", &format!("orphans::{test}")])
+        .args(["--ignored", "--nocapture", "--exact", test])
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
