@@ -1,5 +1,6 @@
 //! A [`Caller`] for one address.
 
+mod absence;
 mod connection;
 mod dial;
 mod in_flight;

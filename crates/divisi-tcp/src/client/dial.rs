@@ -29,6 +29,18 @@ pub(super) enum DialError {
     Handshake(#[from] HandshakeError),
 }
 
+impl DialError {
+    /// Whether it may be over by itself, as when the server starts or ends.
+    pub(super) fn passes(&self) -> bool {
+        match self {
+            DialError::Connect(_) | DialError::TimeOut { .. } => true,
+            DialError::Handshake(error) => {
+                matches!(error, HandshakeError::Silent | HandshakeError::Io(_) | HandshakeError::TimeOut)
+            }
+        }
+    }
+}
+
 /// A connection, the task that serves it, and the word that it takes no more calls.
 pub(super) struct Dialled {
     pub(super) connection: Arc<Connection>,

@@ -8,7 +8,8 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
-use super::dial::{Dialled, dial};
+use super::absence::Absence;
+use super::dial::{DialError, Dialled, dial};
 use super::lane::{Link, Shared};
 use crate::limits::Limits;
 
@@ -24,6 +25,7 @@ struct Backoff {
 pub(super) async fn keep(shared: Arc<Shared>) {
     let mut connections = JoinSet::new();
     let mut backoff = Backoff::new(&shared.limits);
+    let mut absence = Absence::default();
     loop {
         tokio::select! {
             () = shared.wanted.notified() => {}
@@ -33,13 +35,14 @@ pub(super) async fn keep(shared: Arc<Shared>) {
         if matches!(&*shared.link.borrow(), Link::Up(_)) {
             continue;
         }
-        let mut first = true;
-        while let Err(why) = connect(&shared, &mut connections, &mut backoff).await {
-            // Once for a time of trouble, not for every attempt.
-            if std::mem::take(&mut first) {
+        while let Err(error) = connect(&shared, &mut connections, &mut backoff, &mut absence).await {
+            let why = Chain(&error).to_string();
+            if absence.seen(Instant::now(), error.passes()) {
                 warn!(peer.address = shared.addr, "cannot reach {}, trying again: {why}", shared.addr);
+            } else {
+                debug!(peer.address = shared.addr, "cannot reach {}, trying again: {why}", shared.addr);
             }
-            shared.link.send_replace(Link::Down(Some(why)));
+            shared.link.send_replace(Link::Down(Some(why.into())));
             tokio::time::sleep(backoff.pause()).await;
             if shared.in_flight.in_flight() == 0 {
                 break;
@@ -53,10 +56,11 @@ async fn connect(
     shared: &Shared,
     connections: &mut JoinSet<()>,
     backoff: &mut Backoff,
-) -> Result<(), Arc<str>> {
-    let Dialled { connection, task, no_more_calls } = dial(&shared.addr, &shared.name, &shared.limits)
-        .await
-        .map_err(|error| Arc::from(Chain(&error).to_string()))?;
+    absence: &mut Absence,
+) -> Result<(), DialError> {
+    let Dialled { connection, task, no_more_calls } =
+        dial(&shared.addr, &shared.name, &shared.limits).await?;
+    absence.over();
     let since = Instant::now();
     connections.spawn(task.run());
     shared.link.send_replace(Link::Up(connection));
