@@ -54,8 +54,10 @@ pub enum CauseKind {
     Draining,
     /// The deadline passed.
     DeadlinePassed,
-    /// The request or the answer is larger than the frame limit.
+    /// The request is larger than the frame limit.
     TooLarge,
+    /// The answer, or a refusal, is larger than the frame limit: the callee's mistake, and not the caller's.
+    AnswerTooLarge,
     /// The bytes could not be decoded: the two sides disagree about a type.
     Malformed,
     /// The callee has no such contract or method, or another version of it.

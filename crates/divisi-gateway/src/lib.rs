@@ -17,7 +17,7 @@
 //! | an idempotency key used before with other arguments | 422 | `no` |
 //! | it did not run | 503 with `Retry-After`; 502 when trying again is no use | `no` |
 //! | it may have run | 504 | `unknown` |
-//! | a bug | 500 | `no` or `unknown` |
+//! | a bug, an answer that is too large to be given | 500 | `no` or `unknown` |
 //!
 //! Whatever is no answer is a problem (RFC 9457, `application/problem+json`) with a stable `code`, every failed rule
 //! in `errors`, and the `trace_id` under which the log has the rest: what a 5xx says to a stranger never contains the

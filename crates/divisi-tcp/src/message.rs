@@ -191,7 +191,7 @@ impl RequestHead<'_> {
 pub(crate) fn put_answer(out: &mut Outgoing, id: u64, answer: Result<Bytes, CallError<Bytes>>, max: usize) {
     let too_large = |n: usize| {
         let message = format!("the answer has {n} bytes, the limit of a frame is {max}");
-        Cause::new(CauseKind::TooLarge, message)
+        Cause::new(CauseKind::AnswerTooLarge, message)
     };
     let fits = |bytes: &Bytes| crate::frame::COUNTED + 1 + bytes.len() <= max;
     match answer {

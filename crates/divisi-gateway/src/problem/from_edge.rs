@@ -47,10 +47,16 @@ fn not_run(cause: Cause) -> Problem {
         CauseKind::Malformed | CauseKind::NoSuchMethod => {
             broken("versions-differ", "what answers this is of another version; nothing was changed")
         }
+        CauseKind::AnswerTooLarge => too_large("the answer is too large to be given; nothing was changed"),
         CauseKind::Bug | CauseKind::WaitedInTransaction => Problem::bug(),
         _ => busy("unavailable", "what answers this cannot be reached now; nothing was changed"),
     };
     problem.ran("no").logging(cause.message)
+}
+
+/// A mistake of the service's, for which no caller can do anything.
+fn too_large(detail: &'static str) -> Problem {
+    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "answer-too-large", detail)
 }
 
 /// It may have run: whoever sends it again must be allowed to.
@@ -58,6 +64,10 @@ fn may_have_run(cause: Cause) -> Problem {
     let late = |code, detail| Problem::new(StatusCode::GATEWAY_TIMEOUT, code, detail);
     let problem = match cause.kind {
         CauseKind::Bug | CauseKind::WaitedInTransaction => Problem::bug(),
+        // An older peer has one kind for both, and a request that is too large did not run.
+        CauseKind::AnswerTooLarge | CauseKind::TooLarge => {
+            too_large("the answer is too large to be given; it may have taken effect")
+        }
         CauseKind::DeadlinePassed => {
             late("deadline-passed", "no answer came in time; it may have taken effect")
         }

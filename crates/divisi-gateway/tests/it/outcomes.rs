@@ -58,6 +58,7 @@ async fn a_call_that_did_not_run_says_so() {
         ("no_such_method", 502, "versions-differ"),
         ("bug", 500, "bug"),
         ("waited_in_transaction", 500, "bug"),
+        ("answer_too_large", 500, "answer-too-large"),
     ] {
         let reply = fail(&running, &format!("not_run.{kind}")).await;
         let problem = reply.problem(status, code);
@@ -92,6 +93,8 @@ async fn a_call_that_may_have_run_says_so() {
         ("malformed", 504, "answer-lost"),
         ("of_a_newer_peer", 504, "answer-lost"),
         ("bug", 500, "bug"),
+        ("answer_too_large", 500, "answer-too-large"),
+        ("too_large", 500, "answer-too-large"),
     ] {
         let reply = fail(&running, &format!("may_have_run.{kind}")).await;
         let problem = reply.problem(status, code);

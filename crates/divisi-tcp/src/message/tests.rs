@@ -113,7 +113,10 @@ fn what_does_not_fit_says_whether_it_ran() {
     let answered = back(Ok(large.clone())).unwrap_err();
     assert!(answered.may_have_run(), "it did run: {answered:?}");
     let refused = back(Err(CallError::Refused(large))).unwrap_err();
-    assert!(matches!(&refused, CallError::NotRun(cause) if cause.kind == CauseKind::TooLarge), "{refused:?}");
+    assert!(
+        matches!(&refused, CallError::NotRun(cause) if cause.kind == CauseKind::AnswerTooLarge),
+        "{refused:?}"
+    );
     let wordy = Cause::new(CauseKind::Store, "ü".repeat(100_000));
     let worded = back(Err(CallError::MayHaveRun(wordy))).unwrap_err();
     let cause = worded.cause().unwrap();

@@ -30,7 +30,7 @@ async fn an_answer_that_is_too_large_may_have_run() {
     let server = Running::start(Limits::default()).await;
     let client = client(&server.addr, Limits { frame_max: 64 * 1024, ..Limits::default() });
     let outcome = ask(&client, &LARGE, &cx(), b"65536").await;
-    assert_may_have_run(&outcome, CauseKind::TooLarge, "the answer has 65536 bytes");
+    assert_may_have_run(&outcome, CauseKind::AnswerTooLarge, "the answer has 65536 bytes");
     assert!(ask(&client, &LARGE, &cx(), b"65526").await.is_ok(), "the largest that fits");
 }
 
