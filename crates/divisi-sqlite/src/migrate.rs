@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use divisi_contract::event::LANES;
-use divisi_store::{Migration, OpenError, Schema, StoreError, StoreErrorKind, Timestamp};
+use divisi_store::{Dialect, Migration, OpenError, Schema, StoreError, StoreErrorKind, Timestamp};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::error::store_error;
@@ -63,7 +63,7 @@ fn apply(
     }
     for migration in wanted {
         match applied.get(&migration.version) {
-            Some(checksum) if *checksum == migration.checksum() => continue,
+            Some(checksum) if *checksum == migration.checksum(Dialect::Sqlite) => continue,
             Some(_) => {
                 return Err(OpenError::Changed { what: what.to_owned(), version: migration.version });
             }
@@ -93,7 +93,7 @@ fn step(link: &Link, owner: &str, migration: &Migration, now: Timestamp) -> Resu
         link.as_ours(|connection| {
             connection.execute(
                 "INSERT INTO divisi_migration (owner, version, name, checksum, applied_at) VALUES (?1, ?2, ?3, ?4, ?5)",
-                params![owner, migration.version, migration.name, migration.checksum(), now.0],
+                params![owner, migration.version, migration.name, migration.checksum(Dialect::Sqlite), now.0],
             )
         })
         .map_err(store_error)?;

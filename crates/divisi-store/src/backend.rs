@@ -67,6 +67,12 @@ pub trait Backend: Send + Sync + 'static {
     /// Whether a transaction may wait: `false` means that its closure must run to its end within one poll.
     fn suspends(&self) -> bool;
 
+    /// Whether this process alone writes the database. Elsewhere a reader of a later epoch is not answered, and the
+    /// listener is told of what others commit by [`Committed::grew`].
+    fn one_owner(&self) -> bool {
+        true
+    }
+
     /// Its clock.
     fn clock(&self) -> Clock;
 

@@ -155,6 +155,16 @@ pub enum OpenError {
         /// The least that is accepted.
         needed: String,
     },
+    /// The database server cannot be used as it is.
+    #[error("cannot use {what}: {todo}")]
+    Server {
+        /// The database, with host and port.
+        what: String,
+        /// What is wrong, and what to do about it.
+        todo: String,
+        /// What it says.
+        source: StoreError,
+    },
     /// Something else failed.
     #[error("cannot open {what}")]
     Other {

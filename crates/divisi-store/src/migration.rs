@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::StoreError;
+use crate::backend::Dialect;
 use crate::error::StoreErrorKind;
 
 /// One step of a database's shape. Once applied its text never changes.
@@ -12,8 +13,10 @@ pub struct Migration {
     pub version: u32,
     /// What it is about, for people.
     pub name: &'static str,
-    /// The statements, for every dialect.
+    /// The statements, for every dialect that has none of its own.
     pub sql: &'static str,
+    /// The statements for PostgreSQL, where they must differ.
+    pub postgres: Option<&'static str>,
 }
 
 /// What a service's database must be like before it serves.
@@ -31,12 +34,26 @@ pub struct Schema {
 impl Migration {
     /// A migration.
     pub const fn new(version: u32, name: &'static str, sql: &'static str) -> Migration {
-        Migration { version, name, sql }
+        Migration { version, name, sql, postgres: None }
     }
 
-    /// The hash that is stored beside it when it is applied.
-    pub fn checksum(&self) -> i64 {
-        xxhash_rust::xxh3::xxh3_64(self.sql.as_bytes()).cast_signed()
+    /// The same, with other statements on PostgreSQL.
+    #[must_use]
+    pub const fn postgres(self, sql: &'static str) -> Migration {
+        Migration { postgres: Some(sql), ..self }
+    }
+
+    /// Its statements in a dialect.
+    pub fn sql(&self, dialect: Dialect) -> &'static str {
+        match (dialect, self.postgres) {
+            (Dialect::Postgres, Some(sql)) => sql,
+            _ => self.sql,
+        }
+    }
+
+    /// The hash that is stored beside it when it is applied in a dialect.
+    pub fn checksum(&self, dialect: Dialect) -> i64 {
+        xxhash_rust::xxh3::xxh3_64(self.sql(dialect).as_bytes()).cast_signed()
     }
 }
 

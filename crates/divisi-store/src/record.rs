@@ -91,10 +91,16 @@ pub struct Draft {
 
 /// Told of each commit in the order of commits, while the writer is still held.
 ///
+/// Where several connections write, of two commits to one lane the later one may be told first: what is told is true,
+/// but not always the next.
+///
 /// It must be quick and must not wait: everybody who writes waits for it.
 pub trait Committed: Send + Sync + 'static {
     /// These records are committed, in this order within each lane, all in the epoch of today.
     fn committed(&self, records: &[Arc<Record>]);
+    /// These lanes of a topic end there at least, as the database says: what is new there was committed by somebody
+    /// else, and stands in the database alone.
+    fn grew(&self, _topic: &str, _heads: &[(Lane, Pos)]) {}
     /// Nothing in memory may be trusted any more: an epoch began, or a commit's outcome is not known. What was committed
     /// together with the beginning of an epoch is told by this alone.
     fn forget(&self);

@@ -1,0 +1,172 @@
+//! What all transactions of a store share: the connections, the listener, the epoch of today.
+
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use deadpool_postgres::{Client, Pool, PoolError};
+use divisi_contract::ServiceName;
+use divisi_store::{Class, Committed, Epoch, Lane, Pos, Record, StoreError, StoreErrorKind};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
+
+use crate::epochs::{self, Reason};
+use crate::error::store_error;
+use crate::link::{Link, Permits};
+use crate::options::Options;
+
+/// One store's share of everything.
+pub(crate) struct Core {
+    pub(crate) source: ServiceName,
+    pub(crate) options: Options,
+    pub(crate) topics: Vec<&'static str>,
+    pool: Pool,
+    /// As many as there are connections: who has a permit gets one.
+    free: Arc<Semaphore>,
+    free_for_consumers: Arc<Semaphore>,
+    listener: Mutex<Option<Arc<dyn Committed>>>,
+    epoch: AtomicI64,
+    /// Something was appended here: other instances may be told.
+    pub(crate) appended: Notify,
+}
+
+impl Core {
+    pub(crate) fn new(source: ServiceName, topics: Vec<&'static str>, options: Options, pool: Pool) -> Core {
+        let connections = options.connections_max.max(2);
+        let of_consumers = options.connections_of_consumers.clamp(1, connections - 1);
+        Core {
+            source,
+            options,
+            topics,
+            pool,
+            free: Arc::new(Semaphore::new(connections)),
+            free_for_consumers: Arc::new(Semaphore::new(of_consumers)),
+            listener: Mutex::default(),
+            epoch: AtomicI64::new(0),
+            appended: Notify::new(),
+        }
+    }
+
+    /// Begins a transaction of `class`, or a read, with `begin`, when a connection is free. Connections that the server
+    /// has closed meanwhile are passed over.
+    pub(crate) async fn begin(&self, class: Option<Class>, begin: &str) -> Result<Link, StoreError> {
+        let mut permits = self.permits(class).await?;
+        for _ in 0..=self.options.connections_max.max(2) {
+            let (client, held) = self.client(permits).await?;
+            match Link::begin(client, held, begin).await {
+                Ok(link) => return Ok(link),
+                // Whatever else the server says, it says to everybody.
+                Err((error, _)) if error.kind != StoreErrorKind::Busy => return Err(error),
+                Err((_, held)) => permits = held,
+            }
+            self.forget();
+        }
+        Err(StoreError::new(StoreErrorKind::Busy, "the database closes every connection"))
+    }
+
+    async fn client(&self, permits: Permits) -> Result<(Client, Permits), StoreError> {
+        match self.pool.get().await {
+            Ok(client) => Ok((client, permits)),
+            Err(PoolError::Backend(error)) => Err(store_error(error)),
+            Err(PoolError::Closed) => Err(closed()),
+            Err(error) => Err(StoreError::new(StoreErrorKind::Busy, "the database does not answer in time")
+                .with_source(error)),
+        }
+    }
+
+    async fn permits(&self, class: Option<Class>) -> Result<Permits, StoreError> {
+        let of_consumer = match class {
+            Some(Class::Consumer) => Some(self.permit(&self.free_for_consumers).await?),
+            Some(Class::Call) | None => None,
+        };
+        Ok((self.permit(&self.free).await?, of_consumer))
+    }
+
+    async fn permit(&self, free: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, StoreError> {
+        match timeout(self.options.connection_wait, Arc::clone(free).acquire_owned()).await {
+            Ok(Ok(permit)) => Ok(permit),
+            Ok(Err(_)) => Err(closed()),
+            Err(_) => Err(StoreError::new(
+                StoreErrorKind::Busy,
+                format!(
+                    "all {} connections to the database are in use for {:?}",
+                    self.options.connections_max, self.options.connection_wait
+                ),
+            )),
+        }
+    }
+
+    /// Begins an epoch for `reason`; tells the listener to forget if one began.
+    pub(crate) async fn begin_epoch(&self, reason: Reason) -> Result<Epoch, StoreError> {
+        let link = self.begin(Some(Class::Call), epochs::BEGIN).await?;
+        let now = self.options.clock.now();
+        let begun = epochs::begin(link, reason, now, self.options.epochs_kept).await;
+        if let Ok((epoch, true)) = begun {
+            tracing::warn!(service.name = %self.source, log.epoch = epoch.0, "epoch {epoch} of the log of `{}` begins", self.source);
+        }
+        match begun {
+            Ok((epoch, _)) => {
+                self.enter(epoch);
+                Ok(epoch)
+            }
+            Err(error) => {
+                self.forget();
+                Err(error)
+            }
+        }
+    }
+
+    /// Notes the epoch of today, as the database said; what is in memory of another one is forgotten.
+    pub(crate) fn enter(&self, epoch: Epoch) {
+        if self.epoch.fetch_max(epoch.0, Ordering::SeqCst) < epoch.0 {
+            self.forget();
+        }
+    }
+
+    /// Tells the listener of a commit.
+    pub(crate) fn committed(&self, records: &[Arc<Record>]) {
+        if let Some(record) = records.first() {
+            self.enter(record.epoch);
+            if let Some(listener) = self.listener() {
+                listener.committed(records);
+            }
+            self.appended.notify_one();
+        }
+    }
+
+    /// Tells the listener where lanes end, as the database says.
+    pub(crate) fn grew(&self, topic: &str, heads: &[(Lane, Pos)]) {
+        if let Some(listener) = self.listener() {
+            listener.grew(topic, heads);
+        }
+    }
+
+    /// Tells the listener that nothing in memory may be trusted any more.
+    pub(crate) fn forget(&self) {
+        if let Some(listener) = self.listener() {
+            listener.forget();
+        }
+    }
+
+    pub(crate) fn listen(&self, listener: Arc<dyn Committed>) {
+        *self.listener.lock().unwrap_or_else(PoisonError::into_inner) = Some(listener);
+    }
+
+    /// Waits for the transactions that are open, and closes all connections.
+    pub(crate) async fn close(&self) {
+        let all = u32::try_from(self.options.connections_max.max(2)).unwrap_or(u32::MAX);
+        self.free_for_consumers.close();
+        if let Ok(permits) = self.free.acquire_many(all).await {
+            permits.forget();
+            self.free.close();
+        }
+        self.pool.close();
+    }
+
+    fn listener(&self) -> Option<Arc<dyn Committed>> {
+        self.listener.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+fn closed() -> StoreError {
+    StoreError::new(StoreErrorKind::Closed, "the store has been closed")
+}

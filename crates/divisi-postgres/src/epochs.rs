@@ -1,0 +1,88 @@
+//! A new epoch: when the database is another life than the one that is stored, and when an operator says so.
+//!
+//! Which life it is, the server says: its system identifier, which a copy of the files keeps and a new cluster does not,
+//! and its timeline, which a promotion and a restore to a point in time move on. A snapshot of the volume that is put
+//! back keeps both: after that an epoch is begun by hand.
+
+use divisi_store::{Epoch, StoreError, Timestamp};
+
+use crate::link::{Ending, Link};
+
+/// Begins a transaction that may write.
+pub(crate) const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE";
+
+/// Why an epoch is to begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reason {
+    /// If this is another life than the stored one, or the first.
+    OtherLife,
+    /// In any case, above this one.
+    Above(Epoch),
+}
+
+/// Begins an epoch in the transaction of `link` and commits it; the epoch of today, and whether it is a new one.
+///
+/// All lanes are locked, in the order in which writers lock them: whoever appends does it wholly before or after.
+/// Instances that see the same at the same time begin one epoch: who comes second looks again and finds it begun.
+pub(crate) async fn begin(
+    mut link: Link,
+    reason: Reason,
+    now: Timestamp,
+    kept: u32,
+) -> Result<(Epoch, bool), StoreError> {
+    link.ours("SELECT epoch FROM divisi_meta FOR UPDATE", &[]).await?;
+    link.ours("SELECT 1 FROM divisi_lane ORDER BY topic, lane FOR NO KEY UPDATE", &[]).await?;
+    let sql = "SELECT greatest(m.epoch, (SELECT max(epoch) FROM divisi_epoch)), m.db_identity, divisi_identity() FROM divisi_meta m";
+    let row = one(link.ours(sql, &[]).await?)?;
+    let (stored, known, here): (i64, String, String) = (column(&row, 0)?, column(&row, 1)?, column(&row, 2)?);
+    let above = match reason {
+        Reason::OtherLife if known == here && stored > 0 => {
+            link.roll_back().await;
+            return Ok((Epoch(stored), false));
+        }
+        Reason::OtherLife => Epoch(stored),
+        Reason::Above(above) => above.max(Epoch(stored)),
+    };
+    let epoch = Epoch::begin(above, now);
+    link.ours("UPDATE divisi_meta SET epoch = $1, db_identity = $2", &[&epoch.0, &here]).await?;
+    link.ours("INSERT INTO divisi_epoch (epoch, began_at) VALUES ($1, $2)", &[&epoch.0, &now.0]).await?;
+    // The empty lanes too: a reader that is ahead of an empty lane must see that.
+    let forks = "INSERT INTO divisi_fork (topic, lane, epoch, fork) \
+                 SELECT topic, lane, $1, coalesce((SELECT max(pos) FROM divisi_outbox o WHERE o.topic = l.topic AND o.lane = l.lane), floor_pos) \
+                 FROM divisi_lane l";
+    link.ours(forks, &[&epoch.0]).await?;
+    prune(&mut link, epoch, kept).await?;
+    match link.commit(async |_| Ok(())).await {
+        Ending::Committed(()) => Ok((epoch, true)),
+        Ending::Undone(error) | Ending::Unknown(error) => Err(error),
+    }
+}
+
+/// Forgets what no reader can need: a fork that a later one of its lane undercuts, and the oldest epochs once every
+/// registered reader has entered a later one and `kept` newer ones are there.
+async fn prune(link: &mut Link, current: Epoch, kept: u32) -> Result<(), StoreError> {
+    let undercut = "DELETE FROM divisi_fork WHERE EXISTS (SELECT 1 FROM divisi_fork later WHERE later.topic = divisi_fork.topic \
+                    AND later.lane = divisi_fork.lane AND later.epoch > divisi_fork.epoch AND later.fork <= divisi_fork.fork)";
+    link.ours(undercut, &[]).await?;
+    let entered = "DELETE FROM divisi_epoch WHERE epoch < (SELECT coalesce(min(epoch), 0) FROM divisi_reader) AND epoch < $1 \
+                   AND epoch NOT IN (SELECT epoch FROM divisi_epoch ORDER BY epoch DESC LIMIT $2)";
+    link.ours(entered, &[&current.0, &i64::from(kept)]).await?;
+    // A common epoch is in the list, and only forks after it count.
+    let before = "DELETE FROM divisi_fork WHERE epoch < (SELECT min(epoch) FROM divisi_epoch)";
+    link.ours(before, &[]).await.map(drop)
+}
+
+/// The one row of a query that has one.
+pub(crate) fn one(rows: Vec<tokio_postgres::Row>) -> Result<tokio_postgres::Row, StoreError> {
+    rows.into_iter().next().ok_or_else(|| {
+        StoreError::new(divisi_store::StoreErrorKind::Corrupt, "a row of the framework's tables is gone")
+    })
+}
+
+/// A column of one of the framework's own tables.
+pub(crate) fn column<'a, T: tokio_postgres::types::FromSql<'a>>(
+    row: &'a tokio_postgres::Row,
+    n: usize,
+) -> Result<T, StoreError> {
+    row.try_get(n).map_err(crate::error::store_error)
+}

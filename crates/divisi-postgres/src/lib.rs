@@ -1,0 +1,34 @@
+//! PostgreSQL as store: one database a service, as many instances of the service as are wanted.
+//!
+//! [`Postgres`] opens the databases of services at the addresses that [`Urls`] names. A transaction's events are numbered
+//! behind the locks of their lanes by the last statement before COMMIT, so that a lane is always read as a prefix,
+//! whichever instance wrote it.
+//!
+//! In reading order: [`urls`], [`options`], `place`, `tls` and `connect` (which server, and what a session is set to),
+//! `migrate` and `epochs` (what happens before serving, and after a promotion or a restore), `value`, `scan` and `link`
+//! (statements, and how a connection goes back), `outbox` and `page` (writing and reading the log), `core` and
+//! `transaction` (what a commit is), `backend` (all of it behind the seam of `divisi-store`).
+//!
+//! Not here: a pooler that gives each transaction another session (a session's settings and prepared statements are
+//! relied on), two-phase commit, and events of transactions stricter than READ COMMITTED.
+
+mod backend;
+mod connect;
+mod core;
+mod epochs;
+mod error;
+mod link;
+mod migrate;
+pub mod options;
+mod outbox;
+mod page;
+mod place;
+mod scan;
+mod tls;
+mod transaction;
+pub mod urls;
+mod value;
+
+pub use backend::{Postgres, PostgresStore};
+pub use options::Options;
+pub use urls::Urls;

@@ -1,0 +1,269 @@
+//! One connection out of the pool: statements in, rows out, and how it goes back.
+//!
+//! Whatever way a transaction ends (an answer, an error, a panic, a future that is dropped at any point), the next one
+//! that gets the connection finds it outside a transaction, or does not get it.
+
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, Waker};
+
+use deadpool_postgres::{Client, Object};
+use divisi_store::{Row, StoreError, StoreErrorKind, ValueRef};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{Error, Statement};
+
+use crate::error::{is_fatal, is_lost, is_stale_plan, store_error};
+use crate::scan;
+use crate::value::{Bound, Found};
+
+/// How many prepared statements a connection keeps; when there are more it begins anew.
+const STATEMENTS_KEPT: usize = 256;
+
+/// A connection with a transaction on it.
+pub(crate) struct Link {
+    /// None once it has been given back.
+    client: Option<Client>,
+    state: State,
+    permits: Option<Permits>,
+}
+
+/// What the connection counts against: all of the store's, and the consumers' share if it is one of theirs.
+pub(crate) type Permits = (OwnedSemaphorePermit, Option<OwnedSemaphorePermit>);
+
+/// What the server knows of the transaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// It is open, and every answer has been read.
+    Open,
+    /// Something was sent whose answer has not been read.
+    InFlight,
+    /// There is none.
+    Ended,
+    /// The connection is gone, or in a state that nobody knows.
+    Broken,
+}
+
+/// How a commit ended, as the two answers of the server say.
+pub(crate) enum Ending<T> {
+    /// All of it is there.
+    Committed(T),
+    /// None of it is.
+    Undone(StoreError),
+    /// Nobody knows.
+    Unknown(StoreError),
+}
+
+impl Link {
+    /// Begins a transaction on `client`. Without one, the permits come back with the error.
+    pub(crate) async fn begin(
+        client: Client,
+        permits: Permits,
+        begin: &str,
+    ) -> Result<Link, (StoreError, Permits)> {
+        let mut link = Link { client: Some(client), state: State::Open, permits: None };
+        match link.batch(begin).await {
+            Ok(()) => {
+                link.permits = Some(permits);
+                Ok(link)
+            }
+            Err(error) => Err((error, permits)),
+        }
+    }
+
+    /// Whether the connection is lost.
+    pub(crate) fn is_broken(&self) -> bool {
+        self.state == State::Broken
+    }
+
+    /// Runs a service's statement; how many rows it changed.
+    pub(crate) async fn execute(&mut self, sql: &str, params: &[ValueRef<'_>]) -> Result<u64, StoreError> {
+        scan::is_allowed(sql)?;
+        let statement = self.prepare(sql).await?;
+        let bound = bind(&statement, params)?;
+        let bound: Vec<&(dyn ToSql + Sync)> = bound.iter().map(|value| value as _).collect();
+        self.run(async |client: &Client| client.execute(&statement, &bound).await).await
+    }
+
+    /// Runs a service's query; its rows.
+    pub(crate) async fn query(&mut self, sql: &str, params: &[ValueRef<'_>]) -> Result<Vec<Row>, StoreError> {
+        scan::is_allowed(sql)?;
+        let statement = self.prepare(sql).await?;
+        let bound = bind(&statement, params)?;
+        let bound: Vec<&(dyn ToSql + Sync)> = bound.iter().map(|value| value as _).collect();
+        let rows = self.run(async |client: &Client| client.query(&statement, &bound).await).await?;
+        rows.iter().map(row).collect()
+    }
+
+    /// Runs a statement of the framework's own.
+    pub(crate) async fn ours(
+        &mut self,
+        sql: &str,
+        params: &[&(dyn ToSql + Sync)],
+    ) -> Result<Vec<tokio_postgres::Row>, StoreError> {
+        let statement = self.prepare(sql).await?;
+        self.run(async |client: &Client| client.query(&statement, params).await).await
+    }
+
+    /// Runs statements of the framework, or of a migration, without parameters.
+    pub(crate) async fn batch(&mut self, sql: &str) -> Result<(), StoreError> {
+        self.run(async |client: &Client| client.batch_execute(sql).await).await
+    }
+
+    /// Prepares a statement, or finds it prepared.
+    pub(crate) async fn prepare(&mut self, sql: &str) -> Result<Statement, StoreError> {
+        self.run(async |client: &Client| {
+            if client.statement_cache.size() >= STATEMENTS_KEPT {
+                client.statement_cache.clear();
+            }
+            client.prepare_cached(sql).await
+        })
+        .await
+    }
+
+    /// Sends something and waits for the answer.
+    pub(crate) async fn run<T>(
+        &mut self,
+        body: impl AsyncFnOnce(&Client) -> Result<T, Error>,
+    ) -> Result<T, StoreError> {
+        let Some(client) = self.client.as_ref().filter(|_| self.state == State::Open) else {
+            return Err(ended());
+        };
+        self.state = State::InFlight;
+        let done = body(client).await;
+        if done.as_ref().is_err_and(is_stale_plan) {
+            client.statement_cache.clear();
+        }
+        let lost = done.as_ref().is_err_and(is_lost) || client.is_closed();
+        self.state = if lost { State::Broken } else { State::Open };
+        done.map_err(store_error)
+    }
+
+    /// Ends the transaction well: `last`, and COMMIT right behind it without waiting for its answer, so that what it
+    /// locks is held for as short as may be.
+    ///
+    /// COMMIT follows only what was really sent, and the server commits nothing behind a statement that failed.
+    pub(crate) async fn commit<T>(
+        &mut self,
+        last: impl AsyncFnOnce(&Client) -> Result<T, Error>,
+    ) -> Ending<T> {
+        let Some(client) = self.client.as_ref().filter(|_| self.state == State::Open) else {
+            return Ending::Undone(ended());
+        };
+        self.state = State::InFlight;
+        let mut last = pin!(last(client));
+        let at_once = poll_once(last.as_mut()).await;
+        if let Some(Err(error)) = at_once {
+            // It was not sent, so neither is COMMIT.
+            self.state = if is_lost(&error) { State::Broken } else { State::Open };
+            return Ending::Undone(store_error(error));
+        }
+        let last = async {
+            match at_once {
+                Some(done) => done,
+                None => last.await,
+            }
+        };
+        // In a transaction that failed, COMMIT alone would roll back and call it a success; what stands before it fails
+        // there. It also takes the limit off a COMMIT that waits for a standby: cut short, it would be acknowledged
+        // without it.
+        let commit = client.batch_execute("SET LOCAL statement_timeout TO 0; COMMIT");
+        match tokio::join!(biased; last, commit) {
+            (Ok(value), Ok(())) => {
+                self.state = State::Ended;
+                Ending::Committed(value)
+            }
+            // The server ended the session at the statement before COMMIT, and came no further.
+            (Err(error), Err(_)) if error.as_db_error().is_some_and(is_fatal) => {
+                self.state = State::Broken;
+                Ending::Undone(store_error(error))
+            }
+            (_, Err(error)) if is_lost(&error) => {
+                self.state = State::Broken;
+                Ending::Unknown(store_error(error))
+            }
+            // The server undoes all of it when a statement fails, or COMMIT itself does.
+            (Err(error), Err(_)) | (Ok(_), Err(error)) => {
+                self.state = State::Open;
+                Ending::Undone(store_error(error))
+            }
+            // A server that commits behind a failure is not one that can be reasoned about.
+            (Err(error), Ok(())) => {
+                self.state = State::Broken;
+                Ending::Unknown(store_error(error))
+            }
+        }
+    }
+
+    /// Undoes everything. A connection that cannot do it is thrown away, which does it too.
+    pub(crate) async fn roll_back(&mut self) {
+        if self.state == State::Open {
+            let undone = self.batch("ROLLBACK").await;
+            self.state = if undone.is_ok() { State::Ended } else { State::Broken };
+        }
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        let Some(client) = self.client.take() else { return };
+        match self.state {
+            State::Ended => drop(client),
+            State::Open => {
+                // The first poll sends it, and the driver reads its answer before any other: whoever gets the
+                // connection next comes behind it.
+                let sent = {
+                    let rollback = pin!(client.batch_execute("ROLLBACK"));
+                    rollback.poll(&mut Context::from_waker(Waker::noop()))
+                };
+                match sent {
+                    Poll::Ready(Err(_)) => drop(Object::take(client)),
+                    Poll::Ready(Ok(())) | Poll::Pending => drop(client),
+                }
+            }
+            // What runs there would go on for the next one. The server sees that the connection is closed and stops.
+            State::InFlight | State::Broken => drop(Object::take(client)),
+        }
+    }
+}
+
+/// Polls a future once, so that what it sends is sent; its outcome if it has one already.
+async fn poll_once<T>(mut future: Pin<&mut impl Future<Output = T>>) -> Option<T> {
+    poll_fn(|task| match future.as_mut().poll(task) {
+        Poll::Ready(done) => Poll::Ready(Some(done)),
+        Poll::Pending => Poll::Ready(None),
+    })
+    .await
+}
+
+fn bind<'a>(statement: &Statement, params: &[ValueRef<'a>]) -> Result<Vec<Bound<'a>>, StoreError> {
+    let wanted = statement.params().len();
+    if wanted != params.len() {
+        return Err(StoreError::new(
+            StoreErrorKind::Statement,
+            format!(
+                "the statement has {wanted} parameters, {} values were given; parameters are `$1`, `$2` … without a hole",
+                params.len()
+            ),
+        ));
+    }
+    Ok(params.iter().map(|value| Bound(*value)).collect())
+}
+
+fn row(found: &tokio_postgres::Row) -> Result<Row, StoreError> {
+    let column = |n| found.try_get::<_, Found>(n).map(|found| found.0).map_err(unreadable);
+    (0..found.len()).map(column).collect::<Result<_, _>>().map(Row::new)
+}
+
+/// A column of a type that the store does not read: the source says which.
+fn unreadable(error: Error) -> StoreError {
+    let message = match std::error::Error::source(&error) {
+        Some(source) => source.to_string(),
+        None => "a column cannot be read".to_owned(),
+    };
+    StoreError::new(StoreErrorKind::Type, message).with_source(error)
+}
+
+fn ended() -> StoreError {
+    StoreError::new(StoreErrorKind::Closed, "the transaction has ended")
+}

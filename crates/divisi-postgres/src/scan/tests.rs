@@ -1,0 +1,41 @@
+use super::is_allowed;
+
+#[test]
+fn what_outlives_its_transaction_or_ends_it_is_refused() {
+    for sql in [
+        "COMMIT",
+        "commit;",
+        " -- a word\n ROLLBACK",
+        "/* a /* nested */ comment */ Begin",
+        ";; SAVEPOINT a",
+        "PREPARE TRANSACTION 'x'",
+        "END",
+        "SET search_path TO other",
+        "set session statement_timeout to 0",
+        "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE",
+        "RESET ALL",
+        "DISCARD ALL",
+        "LISTEN x",
+        "COPY t FROM STDIN",
+    ] {
+        assert!(is_allowed(sql).is_err(), "{sql}");
+    }
+}
+
+#[test]
+fn everything_else_is_the_services_own_business() {
+    for sql in [
+        "SELECT 1",
+        "insert into commits values ('ROLLBACK')",
+        "UPDATE t SET a = 1",
+        "WITH begin AS (SELECT 1) SELECT * FROM begin",
+        "SET LOCAL statement_timeout TO 100",
+        "SET CONSTRAINTS ALL IMMEDIATE",
+        "/* never closed COMMIT",
+        "(SELECT 1)",
+        "",
+        "ends",
+    ] {
+        assert!(is_allowed(sql).is_ok(), "{sql}");
+    }
+}

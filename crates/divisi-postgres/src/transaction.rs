@@ -1,0 +1,156 @@
+//! A service's transaction, and a snapshot: both a connection with something open on it.
+
+use std::sync::Arc;
+
+use divisi_store::backend::CommitError;
+use divisi_store::{
+    BoxFuture, Draft, Position, Record, Row, Session, StoreError, StoreErrorKind, ValueRef, failpoint,
+};
+
+use crate::core::Core;
+use crate::epochs::Reason;
+use crate::error::{OTHER_LIFE, code, store_error};
+use crate::link::{Ending, Link};
+use crate::outbox::{self, APPEND, Columns};
+
+/// Begins a snapshot.
+pub(crate) const SNAPSHOT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+
+/// An open transaction, or a snapshot.
+pub(crate) struct Transaction {
+    link: Link,
+    core: Arc<Core>,
+    writes: bool,
+}
+
+impl Transaction {
+    pub(crate) fn new(link: Link, core: Arc<Core>) -> Transaction {
+        Transaction { link, core, writes: true }
+    }
+
+    pub(crate) fn snapshot(link: Link, core: Arc<Core>) -> Transaction {
+        Transaction { link, core, writes: false }
+    }
+
+    fn after<T>(&self, done: Result<T, StoreError>) -> Result<T, StoreError> {
+        if self.link.is_broken() {
+            // The server may have become another one, with another past.
+            self.core.forget();
+        }
+        done
+    }
+
+    async fn end(mut self, drafts: Vec<Draft>) -> Result<Vec<Position>, CommitError> {
+        let ended = self.append_and_commit(drafts).await;
+        match ended {
+            Ok(records) => Ok(records.iter().map(|record| record.position()).collect()),
+            Err(CommitError::MayHaveHappened(error)) => {
+                self.core.forget();
+                Err(CommitError::MayHaveHappened(error))
+            }
+            Err(CommitError::DidNotHappen(error)) => {
+                self.link.roll_back().await;
+                let other_life = code(&error) == Some(OTHER_LIFE);
+                let Transaction { link, core, .. } = self;
+                // Its connection is given back first: the epoch needs one.
+                drop(link);
+                if other_life && let Err(error) = core.begin_epoch(Reason::OtherLife).await {
+                    tracing::warn!(error = %error, service.name = %core.source, "an epoch must begin and could not; the next transaction tries again");
+                }
+                Err(CommitError::DidNotHappen(error))
+            }
+        }
+    }
+
+    async fn append_and_commit(&mut self, drafts: Vec<Draft>) -> Result<Vec<Arc<Record>>, CommitError> {
+        if !self.writes {
+            let error = StoreError::new(StoreErrorKind::Statement, "a snapshot cannot be committed");
+            return Err(CommitError::DidNotHappen(error));
+        }
+        if failpoint::hit("commit.before") {
+            let error = StoreError::new(StoreErrorKind::Other, "failpoint commit.before");
+            return Err(CommitError::DidNotHappen(error));
+        }
+        let numbers = if drafts.is_empty() {
+            self.link.commit(async |_| Ok(Vec::new())).await
+        } else {
+            let columns = Columns::new(&drafts).map_err(CommitError::DidNotHappen)?;
+            let append = self.link.prepare(APPEND).await.map_err(CommitError::DidNotHappen)?;
+            self.link.commit(async |client| columns.append(client, &append).await).await
+        };
+        let numbers = match numbers {
+            Ending::Committed(numbers) => numbers,
+            Ending::Undone(error) => return Err(CommitError::DidNotHappen(error)),
+            Ending::Unknown(error) => return Err(CommitError::MayHaveHappened(error)),
+        };
+        if failpoint::hit("commit.after") {
+            let error = StoreError::new(StoreErrorKind::Other, "failpoint commit.after");
+            return Err(CommitError::MayHaveHappened(error));
+        }
+        let records = outbox::records(&self.core.source, drafts, &numbers)
+            .map_err(|error| CommitError::MayHaveHappened(store_error(error)))?;
+        self.core.committed(&records);
+        Ok(records)
+    }
+}
+
+impl Session for Transaction {
+    fn execute<'a>(
+        &'a mut self,
+        sql: &'a str,
+        params: &'a [ValueRef<'a>],
+    ) -> BoxFuture<'a, Result<u64, StoreError>> {
+        Box::pin(async move {
+            let done = self.link.execute(sql, params).await;
+            self.after(done)
+        })
+    }
+
+    fn query<'a>(
+        &'a mut self,
+        sql: &'a str,
+        params: &'a [ValueRef<'a>],
+    ) -> BoxFuture<'a, Result<Vec<Row>, StoreError>> {
+        Box::pin(async move {
+            let done = self.link.query(sql, params).await;
+            self.after(done)
+        })
+    }
+
+    fn savepoint(&mut self) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(async move { self.link.batch("SAVEPOINT divisi_nested").await })
+    }
+
+    fn end_savepoint(&mut self, keep: bool) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(async move {
+            let sql = if keep {
+                "RELEASE SAVEPOINT divisi_nested"
+            } else {
+                "ROLLBACK TO SAVEPOINT divisi_nested; RELEASE SAVEPOINT divisi_nested"
+            };
+            self.link.batch(sql).await
+        })
+    }
+
+    /// It goes on to its end in a task of its own: a caller that goes away changes nothing, and what is committed is told
+    /// to the listener. The store, when it closes, waits for the connection and so for the task.
+    fn commit(self: Box<Self>, drafts: Vec<Draft>) -> BoxFuture<'static, Result<Vec<Position>, CommitError>> {
+        Box::pin(async move {
+            match tokio::spawn(self.end(drafts)).await {
+                Ok(ended) => ended,
+                Err(error) => Err(CommitError::MayHaveHappened(
+                    StoreError::new(StoreErrorKind::Other, "the end of a transaction was interrupted")
+                        .with_source(error),
+                )),
+            }
+        })
+    }
+
+    fn roll_back(mut self: Box<Self>) -> BoxFuture<'static, Result<(), StoreError>> {
+        Box::pin(async move {
+            // A connection that is lost has rolled back as well. What was seen was committed, hence durable.
+            self.link.roll_back().await;
+            Ok(())
+        })
+    }
+}
