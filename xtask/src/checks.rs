@@ -6,10 +6,12 @@ use std::process::Command;
 use anyhow::bail;
 
 use crate::command::cargo;
-use crate::{crates, tidy};
+use crate::{crates, servers, tidy};
 
 /// Everything that must hold, in the order in which it fails fastest.
 pub(crate) fn test() -> anyhow::Result<()> {
+    // Before the long part: no test does without a server that is not there.
+    servers::servers()?;
     check()?;
     cargo(&["test", "--workspace", "--all-features", "--no-fail-fast"])?;
     let docs = ["doc", "--workspace", "--no-deps", "--all-features"];

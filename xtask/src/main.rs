@@ -3,23 +3,28 @@
 mod checks;
 mod command;
 mod crates;
+mod servers;
 mod tidy;
+mod up;
 
 use std::process::ExitCode;
 
 const HELP: &str = "\
 cargo xtask test             every check and every test: what CI runs
 cargo xtask check            format, lints, the map of crates; no tests
+cargo xtask servers          PostgreSQL, NATS and Kafka: found, or brought to this machine
+cargo xtask up [NAME…]       postgres, nats and kafka, or the named ones, until Ctrl-C; data is kept
 cargo xtask bench NAME       calls | events | edge, beside their peers, in a release build";
 
 fn main() -> ExitCode {
-    let mut arguments = std::env::args().skip(1);
-    let outcome = match (arguments.next().as_deref(), arguments.next()) {
-        (Some("test"), None) => checks::test(),
-        (Some("check"), None) => checks::check(),
-        (Some("bench"), Some(name)) => {
-            command::cargo(&["run", "--release", "--package", "divisi-bench", "--", &name])
-        }
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let outcome = match arguments[..] {
+        ["test"] => checks::test(),
+        ["check"] => checks::check(),
+        ["servers"] => servers::servers(),
+        ["up", ref names @ ..] => up::up(names),
+        ["bench", name] => command::cargo(&["run", "--release", "--package", "divisi-bench", "--", name]),
         _ => {
             eprintln!("{HELP}");
             return ExitCode::from(2);

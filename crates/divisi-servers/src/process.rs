@@ -26,6 +26,12 @@ const LOOK_EVERY: Duration = Duration::from_millis(5);
 /// How long processes that were killed may take to be gone. 10 s: only a machine that does much else needs more than one.
 const GONE_WITHIN: Duration = Duration::from_secs(10);
 
+/// How long somebody else may still have a directory. 6 s: a guard gives its server three to end in order.
+const FREE_WITHIN: Duration = Duration::from_secs(6);
+
+/// How long processes may take to stand still. 10 s: one that waits for a disk does so when it has it.
+const FROZEN_WITHIN: Duration = Duration::from_secs(10);
+
 /// How much of a log is read for an error.
 const LOG_BYTES: u64 = 16 * 1024;
 
@@ -108,9 +114,14 @@ impl Running {
         }
     }
 
-    /// Stops all its processes where they are; none is left that could start another.
+    /// Stops all its processes where they are, and waits until they stand still: the signal alone only asks them to.
     pub(crate) fn freeze(&mut self) -> Result<(), Error> {
-        self.all(Signal::STOP)
+        self.all(Signal::STOP)?;
+        let Some(first) = self.pid() else { return Ok(()) };
+        match look_until(FROZEN_WITHIN, || self.ended().is_some() || tree::is_frozen(first)) {
+            true => Ok(()),
+            false => Err(self.late("frozen", FROZEN_WITHIN, "some of its threads still run".to_owned())),
+        }
     }
 
     /// Lets them go on.
@@ -186,12 +197,12 @@ impl Running {
 }
 
 impl Log {
-    /// Opens the log in `home` and waits until nobody else has it: a server whose starter was killed takes a moment to end.
+    /// Opens the log in `home` and waits until nobody else has it.
     fn open(home: &Path) -> Result<(Log, File), Error> {
         let path = home.join("log");
         let file =
             OpenOptions::new().create(true).append(true).open(&path).map_err(Error::files("open", &path))?;
-        if !look_until(GONE_WITHIN, || lock(&file)) {
+        if !look_until(FREE_WITHIN, || lock(&file)) {
             return Err(Error::InUse { directory: home.to_owned() });
         }
         let start = file.metadata().map_err(Error::files("look at", &path))?.len();
@@ -221,6 +232,11 @@ impl Log {
 fn lock(file: &File) -> bool {
     // Where there are no locks at all nothing is protected, and nothing waits for ever.
     !matches!(file.try_lock(), Err(TryLockError::WouldBlock))
+}
+
+/// Waits until no server runs in `home`: one whose starter was killed takes a moment to end.
+pub(crate) fn wait_until_free(home: &Path) -> Result<(), Error> {
+    Log::open(home).map(drop)
 }
 
 /// Looks again and again until `done`, and answers whether that came in time.

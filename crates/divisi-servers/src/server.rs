@@ -12,7 +12,7 @@ use rustix::process::Signal;
 use crate::directory::{self, Directory};
 use crate::error::Error;
 use crate::port::Port;
-use crate::process::{Launch, Running, look_until};
+use crate::process::{self, Launch, Running, look_until};
 
 /// How long a start may take. 60 s: the slowest server takes six on an idle machine.
 const READY_WITHIN: Duration = Duration::from_secs(60);
@@ -62,6 +62,7 @@ impl<K: Kind> Server<K> {
     /// A server that does not run yet, in `named` or else in a temporary directory.
     pub(crate) fn new(kind: K, named: Option<&Path>) -> Result<Server<K>, Error> {
         let directory = Directory::new(named, K::NAME)?;
+        process::wait_until_free(directory.path())?;
         let port = remembered_port(&directory)?;
         let home = Home { directory, port };
         Ok(Server { inner: Arc::new(Inner { kind, home, running: Mutex::new(None) }) })
@@ -118,7 +119,14 @@ impl<K: Kind> Server<K> {
         self.work(move |inner| inner.while_stopped(|home| directory::copy(&from, &home.data()))).await
     }
 
-    /// The end of what it has said since its last start; nothing when it does not run.
+    /// Whether its first process runs, frozen or not: false after an end that nobody asked for, too. It
+    /// waits for an operation that goes on.
+    pub fn is_running(&self) -> bool {
+        self.inner.state().as_mut().is_some_and(|running| running.ended().is_none())
+    }
+
+    /// The end of what it has said since its last start; nothing when it does not run. It waits for an operation
+    /// that goes on.
     pub fn log(&self) -> String {
         self.inner.state().as_ref().map(Running::log).unwrap_or_default()
     }

@@ -9,6 +9,8 @@ exec 3<&0 </dev/null
 (
   (
     exec >/dev/null 2>&1
+    # A group that has no parent any more and a process that is frozen gets a hang-up from the system.
+    trap '' HUP INT QUIT TERM
     if read -r _ <&3; then exit 0; fi
     processes() {
       for child in $(cat "/proc/$1"/task/*/children); do processes "$child"; done

@@ -54,3 +54,24 @@ async fn a_server_that_cannot_start_is_quoted() {
     let error = Settings::new().property("log.segment.bytes", "many").start().await.unwrap_err().to_string();
     assert!(error.contains("log.segment.bytes"), "{error}");
 }
+
+#[tokio::test]
+async fn a_client_that_does_not_say_who_it_is_is_sent_away_when_that_is_asked_for() {
+    let users = "org.apache.kafka.common.security.plain.PlainLoginModule required user_posts=\"secret\";";
+    let server = Settings::new()
+        .protocol("SASL_PLAINTEXT")
+        .property("sasl.enabled.mechanisms", "PLAIN")
+        .property("listener.name.client.plain.sasl.jaas.config", users)
+        .property("authorizer.class.name", "org.apache.kafka.metadata.authorizer.StandardAuthorizer")
+        .property("super.users", "User:ANONYMOUS")
+        .start()
+        .await
+        .unwrap();
+    let mut client = client(&server);
+    client.send_a_question();
+    assert!(client.hear(Duration::from_secs(20)).is_ok(), "versions are for everybody");
+    client.send_a_question_for_topics();
+    let end = client.hear(Duration::from_secs(20)).unwrap_err();
+    assert_eq!(end.kind(), std::io::ErrorKind::UnexpectedEof);
+    Client::connect(server.internal_address()).make_topic("seats");
+}

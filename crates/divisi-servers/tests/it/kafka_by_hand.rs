@@ -8,6 +8,9 @@ const CREATE_TOPICS: i16 = 19;
 const METADATA: i16 = 3;
 const API_VERSIONS: i16 = 18;
 
+/// No list of names, which asks for all.
+const ALL_TOPICS: [u8; 4] = [255; 4];
+
 /// A connection.
 pub(crate) struct Client(TcpStream);
 
@@ -31,7 +34,7 @@ impl Client {
 
     /// Which of `names` it knows as topics.
     pub(crate) fn topics<'a>(&mut self, names: &[&'a str]) -> Vec<&'a str> {
-        let answer = self.ask(METADATA, 1, &(-1_i32).to_be_bytes());
+        let answer = self.ask(METADATA, 1, &ALL_TOPICS);
         let known = |name: &&str| {
             let wanted = text(name);
             answer.windows(wanted.len()).any(|window| window == wanted)
@@ -42,6 +45,10 @@ impl Client {
     /// What comes when it asks for versions.
     pub(crate) fn send_a_question(&mut self) {
         self.send(API_VERSIONS, 0, &[]);
+    }
+
+    pub(crate) fn send_a_question_for_topics(&mut self) {
+        self.send(METADATA, 1, &ALL_TOPICS);
     }
 
     pub(crate) fn hear(&mut self, within: Duration) -> std::io::Result<Vec<u8>> {

@@ -3,8 +3,8 @@
 use std::net::TcpStream;
 use std::time::Duration;
 
-use divisi_servers::Nats;
 use divisi_servers::nats::Settings;
+use divisi_servers::{Error, Nats};
 
 use crate::nats_by_hand::Client;
 
@@ -68,6 +68,21 @@ async fn two_servers_at_once_do_not_meet() {
     client(&one).make_stream();
     client(&two).make_stream();
     assert_eq!([client(&one).publish(), client(&one).publish(), client(&two).publish()], [1, 2, 1]);
+}
+
+#[tokio::test]
+async fn a_directory_is_one_servers_at_a_time() {
+    let directory = tempfile::tempdir().unwrap();
+    let settings = || Settings::new().directory(directory.path());
+    let first = settings().start().await.unwrap();
+    let refused = settings().start().await.unwrap_err();
+    assert!(matches!(refused, Error::InUse { .. }), "{refused}");
+    client(&first).make_stream();
+    assert_eq!(client(&first).publish(), 1);
+    let address = first.address();
+    drop(first);
+    let second = settings().start().await.unwrap();
+    assert_eq!((second.address(), client(&second).publish()), (address, 2));
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 use std::io::Read;
 use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use divisi_servers::postgres::{Binaries, Replication, Settings, Shutdown};
@@ -117,6 +118,18 @@ async fn a_password_is_checked() {
     assert!(psql("right").status.success());
     let refused = String::from_utf8(psql("wrong").stderr).unwrap();
     assert!(refused.contains("password authentication failed"), "{refused}");
+}
+
+#[tokio::test]
+async fn a_file_beside_the_data_is_the_servers_alone() {
+    let settings = Settings::new().file("extra.conf", "work_mem = '7MB'").conf("include 'extra.conf'");
+    let server = settings.start().await.unwrap();
+    assert_eq!(server.sql("SHOW work_mem").await.unwrap(), "7MB");
+    let file = server.directory().join("extra.conf");
+    assert_eq!(std::fs::metadata(file).unwrap().permissions().mode() & 0o777, 0o600);
+    server.stop().await.unwrap();
+    server.start().await.unwrap();
+    assert_eq!(server.sql("SHOW work_mem").await.unwrap(), "7MB");
 }
 
 #[tokio::test]
