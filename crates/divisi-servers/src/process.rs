@@ -100,9 +100,9 @@ impl Running {
         self.child.try_wait().ok().flatten()
     }
 
-    /// What it said last.
-    pub(crate) fn log(&self) -> String {
-        self.log.end()
+    /// What it says.
+    pub(crate) fn log(&self) -> &Log {
+        &self.log
     }
 
     /// Sends a signal to the first process alone.
@@ -150,7 +150,7 @@ impl Running {
     }
 
     pub(crate) fn late(&self, what: &'static str, within: Duration, seen: String) -> Error {
-        Error::Late { server: self.server, what, within, seen, log: self.log() }
+        Error::Late { server: self.server, what, within, seen, log: self.log.end() }
     }
 
     fn wait_for_the_rest(&self, within: Duration) -> Result<(), Error> {
@@ -213,7 +213,8 @@ impl Log {
         File::open(&self.path).is_ok_and(|file| lock(&file))
     }
 
-    fn end(&self) -> String {
+    /// The end of what was said since this start.
+    pub(crate) fn end(&self) -> String {
         let read = || -> io::Result<Vec<u8>> {
             let mut file = File::open(&self.path)?;
             let length = file.metadata()?.len();

@@ -12,7 +12,7 @@ use rustix::process::Signal;
 use crate::directory::{self, Directory};
 use crate::error::Error;
 use crate::port::Port;
-use crate::process::{self, Launch, Running, look_until};
+use crate::process::{self, Launch, Log, Running, look_until};
 
 /// How long a start may take. 60 s: the slowest server takes six on an idle machine.
 const READY_WITHIN: Duration = Duration::from_secs(60);
@@ -56,6 +56,8 @@ pub(crate) struct Inner<K: Kind> {
     pub(crate) kind: K,
     pub(crate) home: Home,
     running: Mutex<Option<Running>>,
+    /// The log since the last start; apart, so that it can be read while an operation goes on.
+    log: Mutex<Option<Log>>,
 }
 
 impl<K: Kind> Server<K> {
@@ -65,7 +67,7 @@ impl<K: Kind> Server<K> {
         process::wait_until_free(directory.path())?;
         let port = remembered_port(&directory)?;
         let home = Home { directory, port };
-        Ok(Server { inner: Arc::new(Inner { kind, home, running: Mutex::new(None) }) })
+        Ok(Server { inner: Arc::new(Inner { kind, home, running: Mutex::new(None), log: Mutex::new(None) }) })
     }
 
     /// Where it listens; the same as long as this handle lives, and from one to the next in a named directory.
@@ -125,10 +127,10 @@ impl<K: Kind> Server<K> {
         self.inner.state().as_mut().is_some_and(|running| running.ended().is_none())
     }
 
-    /// The end of what it has said since its last start; nothing when it does not run. It waits for an operation
-    /// that goes on.
+    /// The end of what it has said since its last start, whether it still runs or not.
     pub fn log(&self) -> String {
-        self.inner.state().as_ref().map(Running::log).unwrap_or_default()
+        let log = self.inner.log.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        log.as_ref().map(Log::end).unwrap_or_default()
     }
 
     /// Does something on a thread where waiting is allowed. It is done even if nobody waits for it any more.
@@ -168,13 +170,13 @@ impl<K: Kind> Inner<K> {
         self.kind.prepare(&self.home)?;
         let temporary = self.home.directory.is_temporary();
         let mut running = Running::start(K::NAME, self.kind.launch(&self.home), self.home.path(), temporary)?;
-        match self.wait_until_it_answers(&mut running) {
-            Ok(()) => *state = Some(running),
-            Err(error) => {
-                running.kill()?;
-                return Err(error);
-            }
+        *self.log.lock().unwrap_or_else(PoisonError::into_inner) = Some(running.log().clone());
+        if let Err(error) = self.wait_until_it_answers(&mut running) {
+            running.kill()?;
+            self.kind.killed(&self.home);
+            return Err(error);
         }
+        *state = Some(running);
         Ok(())
     }
 
@@ -186,7 +188,7 @@ impl<K: Kind> Inner<K> {
             answer.map_err(|instead| seen = instead).is_ok()
         });
         match (over, ended) {
-            (_, Some(status)) => Err(Error::Ended { server: K::NAME, status, log: running.log() }),
+            (_, Some(status)) => Err(Error::Ended { server: K::NAME, status, log: running.log().end() }),
             (true, None) => Ok(()),
             (false, None) => Err(running.late("ready", READY_WITHIN, seen)),
         }

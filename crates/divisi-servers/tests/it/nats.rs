@@ -22,6 +22,7 @@ async fn a_killed_server_comes_back_at_the_same_address_with_its_streams() {
     before.make_stream();
     assert_eq!(before.publish(), 1);
     server.kill().await.unwrap();
+    assert!(server.log().contains("Server is ready"), "what it said can still be read: {}", server.log());
     assert!(TcpStream::connect(address).is_err(), "nobody listens");
     server.start().await.unwrap();
     assert_eq!(server.address(), address);
@@ -83,6 +84,19 @@ async fn a_directory_is_one_servers_at_a_time() {
     drop(first);
     let second = settings().start().await.unwrap();
     assert_eq!((second.address(), client(&second).publish()), (address, 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_paused_clock_stands_still_while_a_server_starts_and_other_tasks_go_on() {
+    let began = tokio::time::Instant::now();
+    let (server, others) = tokio::join!(Nats::launch(), async {
+        for _ in 0..1_000 {
+            tokio::task::yield_now().await;
+        }
+        began.elapsed()
+    });
+    server.unwrap().kill().await.unwrap();
+    assert_eq!((others, began.elapsed()), (Duration::ZERO, Duration::ZERO));
 }
 
 #[tokio::test]
