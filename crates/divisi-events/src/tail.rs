@@ -12,7 +12,7 @@ mod waiting;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use divisi_store::{Committed, Record};
+use divisi_store::{Committed, Lane, Pos, Record};
 
 pub use self::topic::{Life, Look, TopicTail};
 pub use self::waiting::{TooManyWaiting, WAITING_MAX, Waiting};
@@ -60,6 +60,12 @@ impl Committed for Tail {
             if let Some(topic) = of_one.first().and_then(|first| self.topic(&first.topic)) {
                 topic.committed(of_one);
             }
+        }
+    }
+
+    fn grew(&self, topic: &str, heads: &[(Lane, Pos)]) {
+        if let Some(topic) = self.topic(topic) {
+            topic.grew(heads);
         }
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use divisi_contract::event::LANES;
 use divisi_contract::{Answer, CallError, CauseKind, Context, refuse};
 use divisi_store::outbox::{Page, PageWanted};
-use divisi_store::{Committed, Dialect, Epoch, Epochs, Lane, Pos};
+use divisi_store::{Committed, Epoch, Epochs, Lane, Pos};
 use tokio::time::{Instant, timeout_at};
 
 use super::wanted::{Standing, Wanted};
@@ -111,7 +111,7 @@ impl Log {
     ) -> Answer<(), FetchRefused> {
         let backend = self.store.backend();
         let believed = epoch.0 <= backend.clock().now().0.saturating_add(EPOCH_BELIEVED_MICROS);
-        if backend.dialect() != Dialect::Sqlite || !believed {
+        if !backend.one_owner() || !believed {
             tracing::error!(
                 service.name = %self.store.service(),
                 event.topic = %want.topic,

@@ -34,6 +34,11 @@ impl Run {
         self.head = self.head.max(Some(head));
     }
 
+    /// Whether the run has come to this position already, or has begun behind it.
+    pub(super) fn has_passed(&self, pos: Pos) -> bool {
+        self.records.back().is_some_and(|last| pos <= last.pos)
+    }
+
     /// Takes a record in at the end. If it does not follow the last one, a new run begins with it, and what had to go
     /// is brought back.
     pub(super) fn push(&mut self, record: Arc<Record>) -> VecDeque<Arc<Record>> {

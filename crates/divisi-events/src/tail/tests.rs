@@ -354,3 +354,37 @@ fn closing_wakes_everybody() {
     tail.close();
     assert!(poll(&mut waiting, &Arc::default()) && topic.is_closed());
 }
+
+#[test]
+fn what_somebody_else_wrote_wakes_and_is_asked_of_the_database() {
+    let (tail, topic) = tail();
+    let heads = (0..LANES).map(|lane| (Lane(lane), Pos(0))).collect();
+    topic.learn(topic.life(), &Page { heads, ..Page::default() });
+    let wanted = [(Lane(3), Pos(0))];
+    let mut waiting = topic.register(&wanted).expect("there is room");
+    tail.grew(TOPIC, &[(Lane(3), Pos(0)), (Lane(4), Pos(1))]);
+    assert!(!poll(&mut waiting, &Arc::default()), "the lane that is wanted has not grown");
+    tail.grew(TOPIC, &[(Lane(3), Pos(2))]);
+    assert!(poll(&mut waiting, &Arc::default()));
+    assert!(matches!(topic.look(&wanted, 10, 10_000), Look::Behind));
+    tail.grew(TOPIC, &[(Lane(3), Pos(2))]);
+    assert!(!poll(&mut waiting, &Arc::default()), "once");
+}
+
+#[test]
+fn a_record_told_late_does_not_cut_what_came_before_it() {
+    let (tail, topic) = tail();
+    let heads = (0..LANES).map(|lane| (Lane(lane), Pos(0))).collect();
+    topic.learn(topic.life(), &Page { heads, ..Page::default() });
+    tail.committed(&[record(Lane(3), Pos(2), 10), record(Lane(3), Pos(3), 10)]);
+    let mut waiting = topic.register(&[(Lane(3), Pos(0))]).expect("there is room");
+    tail.committed(&[record(Lane(3), Pos(1), 10)]);
+    assert!(poll(&mut waiting, &Arc::default()), "who waits for it hears of it");
+    let covered = |after| match topic.look(&[(Lane(3), Pos(after))], 10, 10_000) {
+        Look::Covered(page) => Some(page.records.iter().map(|record| record.pos.0).collect::<Vec<_>>()),
+        Look::Behind | Look::Unknown => None,
+    };
+    assert_eq!(covered(0), None, "the first is in the database");
+    assert_eq!(covered(1), Some(vec![2, 3]));
+    assert_eq!(topic.kept().0, 2);
+}

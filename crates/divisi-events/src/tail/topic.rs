@@ -148,6 +148,12 @@ impl TopicTail {
         wake(wakers);
     }
 
+    /// These lanes end there at least: somebody else has written to them.
+    pub(super) fn grew(&self, heads: &[(Lane, Pos)]) {
+        let wakers = self.lock().grew(heads);
+        wake(wakers);
+    }
+
     pub(super) fn close(&self) {
         let wakers = {
             let mut state = self.lock();
@@ -178,6 +184,10 @@ impl State {
             let lane = record.lane;
             let Some(run) = self.lanes.get_mut(usize::from(lane.0)) else { continue };
             grown |= bit(lane);
+            if run.has_passed(record.pos) {
+                // Told after a later one of another connection: the run behind it is worth more.
+                continue;
+            }
             let cut = run.push(Arc::clone(record));
             if !cut.is_empty() {
                 self.bytes -= cut.iter().map(|record| record.size()).sum::<usize>();
@@ -186,6 +196,19 @@ impl State {
             self.bytes += record.size();
             self.arrived.push_back(lane);
             self.shrink(limits);
+        }
+        self.fetches.wake(grown)
+    }
+
+    /// Raises the ends of lanes; brings the wakers of those who wait for one that grew.
+    fn grew(&mut self, heads: &[(Lane, Pos)]) -> Vec<Waker> {
+        let mut grown = 0;
+        for &(lane, head) in heads {
+            let Some(run) = self.lanes.get_mut(usize::from(lane.0)) else { continue };
+            if run.head().is_some_and(|known| known < head) {
+                run.raise_head(head);
+                grown |= bit(lane);
+            }
         }
         self.fetches.wake(grown)
     }

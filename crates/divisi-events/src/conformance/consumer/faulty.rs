@@ -73,6 +73,10 @@ impl Backend for Faulty {
         self.inner.suspends()
     }
 
+    fn one_owner(&self) -> bool {
+        self.inner.one_owner()
+    }
+
     fn clock(&self) -> Clock {
         self.inner.clock()
     }
