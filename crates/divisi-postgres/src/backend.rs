@@ -19,8 +19,10 @@ use crate::migrate;
 use crate::options::Options;
 use crate::page;
 use crate::place::{Place, refused};
+use crate::retention;
 use crate::transaction::{SNAPSHOT, Transaction};
 use crate::urls::Urls;
+use crate::watch;
 
 /// How often a page is tried when an epoch begins at that very moment.
 const PAGE_ATTEMPTS: usize = 3;
@@ -92,12 +94,18 @@ impl Postgres {
         let core =
             Arc::new(Core::new(name.service.clone(), schema.topics.clone(), self.options.clone(), pool));
         core.begin_epoch(Reason::OtherLife).await.map_err(|error| open_error(&place.what, error))?;
-        let backend = Arc::new(PostgresStore { core, tasks: Mutex::default() });
+        let watch = tokio::spawn(watch::watch(Arc::clone(&core), connector));
+        let backend = Arc::new(PostgresStore { core, tasks: Mutex::new(vec![watch]) });
         let store = Store::new(
             Arc::clone(&backend) as Arc<dyn Backend>,
             name.service.clone(),
             schema.topics.clone().into(),
         );
+        if let Some(age) = self.options.retention {
+            let (weak, service) = (Arc::downgrade(&backend), name.service.clone());
+            let task = tokio::spawn(retention::repeat(weak, service, schema.topics.clone(), age));
+            backend.tasks.lock().unwrap_or_else(PoisonError::into_inner).push(task);
+        }
         Ok((store, backend))
     }
 

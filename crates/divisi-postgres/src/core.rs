@@ -1,6 +1,6 @@
 //! What all transactions of a store share: the connections, the listener, the epoch of today.
 
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use deadpool_postgres::{Client, Pool, PoolError};
@@ -25,6 +25,7 @@ pub(crate) struct Core {
     free_for_consumers: Arc<Semaphore>,
     listener: Mutex<Option<Arc<dyn Committed>>>,
     epoch: AtomicI64,
+    forgets: AtomicU64,
     /// Something was appended here: other instances may be told.
     pub(crate) appended: Notify,
 }
@@ -42,6 +43,7 @@ impl Core {
             free_for_consumers: Arc::new(Semaphore::new(of_consumers)),
             listener: Mutex::default(),
             epoch: AtomicI64::new(0),
+            forgets: AtomicU64::new(0),
             appended: Notify::new(),
         }
     }
@@ -142,9 +144,15 @@ impl Core {
 
     /// Tells the listener that nothing in memory may be trusted any more.
     pub(crate) fn forget(&self) {
+        self.forgets.fetch_add(1, Ordering::SeqCst);
         if let Some(listener) = self.listener() {
             listener.forget();
         }
+    }
+
+    /// How often the listener was told to forget.
+    pub(crate) fn forgets(&self) -> u64 {
+        self.forgets.load(Ordering::SeqCst)
     }
 
     pub(crate) fn listen(&self, listener: Arc<dyn Committed>) {

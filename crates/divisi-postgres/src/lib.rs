@@ -7,7 +7,7 @@
 //! In reading order: [`urls`], [`options`], `place`, `tls` and `connect` (which server, and what a session is set to),
 //! `migrate` and `epochs` (what happens before serving, and after a promotion or a restore), `value`, `scan` and `link`
 //! (statements, and how a connection goes back), `outbox` and `page` (writing and reading the log), `core` and
-//! `transaction` (what a commit is), `backend` (all of it behind the seam of `divisi-store`).
+//! `transaction` (what a commit is), `watch` (what other processes write), [`retention`], `backend` (all of it behind the seam of `divisi-store`).
 //!
 //! Not here: a pooler that gives each transaction another session (a session's settings and prepared statements are
 //! relied on), two-phase commit, and events of transactions stricter than READ COMMITTED.
@@ -23,11 +23,13 @@ pub mod options;
 mod outbox;
 mod page;
 mod place;
+pub mod retention;
 mod scan;
 mod tls;
 mod transaction;
 pub mod urls;
 mod value;
+mod watch;
 
 pub use backend::{Postgres, PostgresStore};
 pub use options::Options;
