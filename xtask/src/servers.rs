@@ -10,7 +10,8 @@ type Install = fn() -> Result<String, Error>;
 const SERVERS: [(&str, Install); 3] =
     [("postgres", postgres::install), ("nats", nats::install), ("kafka", kafka::install)];
 
-/// Makes sure that all of them are there, so that no test has to do without; fails with everything that is missing.
+/// Makes sure that all of them are there, so that no test has to do without; fails with everything that is
+/// missing.
 pub(crate) fn servers() -> anyhow::Result<()> {
     install(&SERVERS.map(|(name, _)| name))
 }

@@ -29,8 +29,8 @@ fn target_directory() -> PathBuf {
 
 /// Makes the directory `name` in the cache with `fill`, unless it is there, and answers where it is.
 ///
-/// `fill` writes into a directory beside it that gets its name only when all went well; so two that do this at once
-/// cannot meet, and whoever comes second throws its work away.
+/// `fill` writes into a directory beside it that gets its name only when all went well; so two that do this at
+/// once cannot meet, and whoever comes second throws its work away.
 pub(crate) fn once(name: &str, fill: impl FnOnce(&Path) -> Result<(), Error>) -> Result<PathBuf, Error> {
     let cache = directory();
     let place = cache.join(name);

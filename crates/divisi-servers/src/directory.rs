@@ -48,7 +48,8 @@ impl Directory {
     }
 }
 
-/// Copies `from` with everything below it to `to`, which is replaced: modes, links, holes, and owners if root does it.
+/// Copies `from` with everything below it to `to`, which is replaced: modes, links, holes, and owners if root
+/// does it.
 pub(crate) fn copy(from: &Path, to: &Path) -> Result<(), Error> {
     remove(to)?;
     if let Some(parent) = to.parent() {

@@ -45,8 +45,8 @@ impl Kafka {
         self.address().to_string()
     }
 
-    /// Where it can be reached without passwords or encryption, whatever [`Settings::protocol`] says: for a test that arranges
-    /// things as its superuser, `User:ANONYMOUS`.
+    /// Where it can be reached without passwords or encryption, whatever [`Settings::protocol`] says: for a test
+    /// that arranges things as its superuser, `User:ANONYMOUS`.
     pub fn internal_address(&self) -> SocketAddr {
         self.inner.kind.internal.address()
     }
@@ -98,7 +98,8 @@ impl Kind for Node {
 
     fn launch(&self, home: &Home) -> Launch {
         let scratch = format!("-Djava.io.tmpdir={}", home.path().join("tmp").display());
-        // The first compiler alone and a simple collector: up in a third of the time, and nothing here is a benchmark.
+        // The first compiler alone and a simple collector: up in a third of the time, and nothing here is a
+        // benchmark.
         let mut arguments: Vec<String> =
             ["-Xmx512m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-XX:-UsePerfData"]
                 .map(str::to_owned)

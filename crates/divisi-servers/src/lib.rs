@@ -1,9 +1,9 @@
 //! Real servers for tests, and for a developer's machine: started, killed, frozen, put back in time.
 //!
-//! Each server has a free port on loopback, a directory and processes of its own. It keeps its port while its handle
-//! lives, so a client finds it again after [`kill`](Server::kill) and [`start`](Server::start). When the last clone of a handle is
-//! dropped the server is killed, and its directory removed if it was a temporary one; and when the process that
-//! started it is killed, a small shell that was left beside the server ends it.
+//! Each server has a free port on loopback, a directory and processes of its own. It keeps its port while its
+//! handle lives, so a client finds it again after [`kill`](Server::kill) and [`start`](Server::start). When the
+//! last clone of a handle is dropped the server is killed, and its directory removed if it was a temporary one;
+//! and when the process that started it is killed, a small shell that was left beside the server ends it.
 //!
 //! ```no_run
 //! # async fn a_test(directory: &std::path::Path) -> Result<(), divisi_servers::Error> {
@@ -57,11 +57,12 @@
 //! # }
 //! ```
 //!
-//! A server that is not on this machine is an error that says what to do; [`postgres::install`], [`nats::install`] and
-//! [`kafka::install`] bring them, into [`cache_directory`] if they are not the distribution's.
+//! A server that is not on this machine is an error that says what to do; [`postgres::install`],
+//! [`nats::install`] and [`kafka::install`] bring them, into [`cache_directory`] if they are not the
+//! distribution's.
 //!
-//! The methods are async and do their work on threads for blocking work: a test's other tasks go on meanwhile, also on one thread
-//! and with a paused clock. A future that is dropped does not stop what it began.
+//! The methods are async and do their work on threads for blocking work: a test's other tasks go on meanwhile,
+//! also on one thread and with a paused clock. A future that is dropped does not stop what it began.
 //!
 //! It is for Linux: processes are found through `/proc`. It knows nothing of Divisi.
 

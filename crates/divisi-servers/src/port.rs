@@ -9,8 +9,8 @@ use crate::error::Error;
 
 /// A free port, kept from others while this is held.
 ///
-/// It is a socket that is bound and never listens. The server, which allows it to share (`SO_REUSEADDR`, as all three
-/// do), may listen there; whoever looks for any free port passes it by.
+/// It is a socket that is bound and never listens. The server, which allows it to share (`SO_REUSEADDR`, as all
+/// three do), may listen there; whoever looks for any free port passes it by.
 #[derive(Debug)]
 pub(crate) struct Port {
     address: SocketAddr,

@@ -98,8 +98,8 @@ impl Cluster {
         Ok(said.trim_end().to_owned())
     }
 
-    /// What stands in the configuration after what initdb wrote there. A standby starts from its primary's data, so this
-    /// lies beside the data, not in it.
+    /// What stands in the configuration after what initdb wrote there. A standby starts from its primary's data,
+    /// so this lies beside the data, not in it.
     fn configuration(&self, home: &Home) -> String {
         let data = home.data();
         let mut text = format!(
@@ -161,8 +161,8 @@ impl Kind for Cluster {
         wire::accepts(home.address(), USER)
     }
 
-    /// A cluster marks itself by a segment of shared memory that has a number for a name. The system keeps it when the
-    /// server is killed, and has room for 4,096.
+    /// A cluster marks itself by a segment of shared memory that has a number for a name. The system keeps it
+    /// when the server is killed, and has room for 4,096.
     fn killed(&self, home: &Home) {
         let path = home.data().join("postmaster.pid");
         let text = fs::read_to_string(&path).unwrap_or_default();

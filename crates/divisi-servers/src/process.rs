@@ -23,7 +23,8 @@ const GUARD: &str = include_str!("process/guard.sh");
 /// Between two looks. 5 ms: a server starts in a hundred, and a look costs a system call or two.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 
-/// How long processes that were killed may take to be gone. 10 s: only a machine that does much else needs more than one.
+/// How long processes that were killed may take to be gone. 10 s: only a machine that does much else needs more
+/// than one.
 const GONE_WITHIN: Duration = Duration::from_secs(10);
 
 /// How long somebody else may still have a directory. 6 s: a guard gives its server three to end in order.
@@ -55,7 +56,8 @@ pub(crate) struct Running {
     log: Log,
 }
 
-/// What a server says. It is also its lock: every process of the server holds the file open, and so the lock on it.
+/// What a server says. It is also its lock: every process of the server holds the file open, and so the lock on
+/// it.
 #[derive(Debug, Clone)]
 pub(crate) struct Log {
     path: PathBuf,
@@ -107,18 +109,17 @@ impl Running {
 
     /// Sends a signal to the first process alone.
     pub(crate) fn signal(&mut self, signal: Signal) -> Result<(), Error> {
-        // One that has ended is still a child of ours: its number belongs to nobody else.
+        // As long as nobody has asked how it ended its number belongs to it; afterwards perhaps to somebody else.
         match (self.ended(), self.pid()) {
             (None, Some(pid)) => self.send(pid, signal),
             _ => Ok(()),
         }
     }
 
-    /// Stops all its processes where they are, and waits until they stand still: the signal alone only asks them to.
+    /// Stops all its processes where they are, and waits until they stand still: the signal alone only asks them
+    /// to.
     pub(crate) fn freeze(&mut self) -> Result<(), Error> {
-        self.all(Signal::STOP)?;
-        let Some(first) = self.pid() else { return Ok(()) };
-        match look_until(FROZEN_WITHIN, || self.ended().is_some() || tree::is_frozen(first)) {
+        match self.stand_still()? {
             true => Ok(()),
             false => Err(self.late("frozen", FROZEN_WITHIN, "some of its threads still run".to_owned())),
         }
@@ -141,12 +142,19 @@ impl Running {
 
     /// Kills all its processes and waits until they are gone.
     pub(crate) fn kill(&mut self) -> Result<(), Error> {
-        // Frozen first: one that is killed has no time to notice that another one was.
-        self.all(Signal::STOP)?;
+        // None that still runs can notice that another one was killed, or start one that nobody sees. Whoever
+        // does not stand still is killed all the same.
+        self.stand_still()?;
         self.all(Signal::KILL)?;
         self.child.wait().map_err(|source| Error::Signal { server: self.server, source })?;
         self.release();
         self.wait_for_the_rest(GONE_WITHIN)
+    }
+
+    fn stand_still(&mut self) -> Result<bool, Error> {
+        self.all(Signal::STOP)?;
+        let Some(first) = self.pid() else { return Ok(true) };
+        Ok(look_until(FROZEN_WITHIN, || self.ended().is_some() || tree::is_frozen(first)))
     }
 
     pub(crate) fn late(&self, what: &'static str, within: Duration, seen: String) -> Error {

@@ -92,8 +92,8 @@ impl<K: Kind> Server<K> {
         self.work(|inner| inner.stop(None)).await
     }
 
-    /// Kills all its processes with SIGKILL and waits until they are gone. What the system has not written yet is not
-    /// lost by that; for that see [`Server::restore_data`].
+    /// Kills all its processes with SIGKILL and waits until they are gone. What the system has not written yet is
+    /// not lost by that; for that see [`Server::restore_data`].
     pub async fn kill(&self) -> Result<(), Error> {
         self.work(Inner::kill).await
     }

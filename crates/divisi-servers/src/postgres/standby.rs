@@ -24,8 +24,8 @@ pub enum Replication {
 }
 
 impl Postgres {
-    /// Makes a copy of this server that follows it, with the same settings, in a temporary directory; when this returns, it
-    /// follows. The primary keeps what the standby has not read.
+    /// Makes a copy of this server that follows it, with the same settings, in a temporary directory; when this
+    /// returns, it follows. The primary keeps what the standby has not read.
     pub async fn standby(&self, replication: Replication) -> Result<Postgres, Error> {
         let primary_url = self.url();
         self.work(move |primary| {
