@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use divisi_postgres::{Options, Postgres, PostgresStore, Urls};
 use divisi_servers::postgres::Settings;
@@ -66,4 +67,22 @@ impl Databases {
 
 pub(crate) fn options() -> Options {
     Options { create_databases: true, ..Options::default() }
+}
+
+/// Looks until what is found is as wanted; says what it saw last if it never is.
+pub(crate) async fn eventually<T: std::fmt::Debug>(
+    what: &str,
+    mut look: impl AsyncFnMut() -> T,
+    wanted: impl Fn(&T) -> bool,
+) -> T {
+    const PATIENCE: Duration = Duration::from_secs(20);
+    let until = tokio::time::Instant::now() + PATIENCE;
+    loop {
+        let found = look().await;
+        if wanted(&found) {
+            return found;
+        }
+        assert!(tokio::time::Instant::now() < until, "{what}: not within {PATIENCE:?}; last seen {found:?}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
 }
