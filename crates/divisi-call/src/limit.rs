@@ -1,6 +1,6 @@
 //! How many calls may be in flight at once.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use divisi_contract::{CallError, CauseKind};
 
@@ -13,6 +13,7 @@ pub const CALLS_IN_FLIGHT_MAX: usize = 1_024;
 pub struct Limit {
     in_flight: AtomicUsize,
     max: usize,
+    refused: AtomicU64,
 }
 
 /// A place under a [`Limit`], given back when dropped.
@@ -22,12 +23,17 @@ pub struct InFlight<'a>(&'a Limit);
 impl Limit {
     /// At most `max` at once.
     pub fn new(max: usize) -> Limit {
-        Limit { in_flight: AtomicUsize::new(0), max }
+        Limit { in_flight: AtomicUsize::new(0), max, refused: AtomicU64::new(0) }
     }
 
     /// How many are in flight.
     pub fn in_flight(&self) -> usize {
         self.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// How many calls found no place.
+    pub fn refused(&self) -> u64 {
+        self.refused.load(Ordering::Relaxed)
     }
 
     /// Takes a place, or says that there is none.
@@ -36,6 +42,7 @@ impl Limit {
             return Ok(InFlight(self));
         }
         self.leave();
+        self.refused.fetch_add(1, Ordering::Relaxed);
         Err(CallError::not_run(
             CauseKind::Overloaded,
             format!("`{service}` has {} calls in flight, which is its limit; try again later", self.max),

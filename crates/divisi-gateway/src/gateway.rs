@@ -13,7 +13,7 @@ use divisi_contract::ServiceName;
 use tokio::net::TcpListener;
 
 use crate::endpoint::Shared;
-use crate::health::{self, Health, Question};
+use crate::health::{self, Health, Metrics, Question};
 use crate::limits::Limits;
 use crate::resource::{Resource, not_found};
 use crate::routes::{self, RouteConflict};
@@ -32,6 +32,7 @@ pub struct Gateway {
     shared: Arc<Shared>,
     resources: Vec<Arc<Resource>>,
     health: Option<Arc<dyn Health>>,
+    metrics: Option<Arc<dyn Metrics>>,
     pages: Router,
 }
 
@@ -49,13 +50,20 @@ impl Gateway {
             .into_iter()
             .map(|(pattern, verbs)| Arc::new(Resource::new(Arc::clone(&shared), pattern, verbs)))
             .collect();
-        Ok(Gateway { shared, resources, health: None, pages: Router::new() })
+        Ok(Gateway { shared, resources, health: None, metrics: None, pages: Router::new() })
     }
 
     /// The same with somebody who knows how the process is. Without, `/livez` and `/readyz` say that all is well.
     #[must_use]
     pub fn health(mut self, health: Arc<dyn Health>) -> Gateway {
         self.health = Some(health);
+        self
+    }
+
+    /// The same with somebody who counts. Without, there is nothing at `/metrics`.
+    #[must_use]
+    pub fn metrics(mut self, metrics: Arc<dyn Metrics>) -> Gateway {
+        self.metrics = Some(metrics);
         self
     }
 
@@ -89,6 +97,10 @@ impl Gateway {
             let health = self.health.clone();
             let handler = any(move |request: Request| health::serve(health.clone(), question, request));
             router = router.route(path, handler);
+        }
+        if let Some(metrics) = self.metrics {
+            let handler = any(move |request: Request| health::serve_metrics(Arc::clone(&metrics), request));
+            router = router.route(routes::METRICS, handler);
         }
         // With its state settled, a router does not settle it anew for each request.
         router.merge(self.pages).fallback(not_found).with_state(())

@@ -1,4 +1,4 @@
-//! What `/livez` and `/readyz` say.
+//! What `/livez`, `/readyz` and `/metrics` say.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,9 +13,15 @@ use tokio::time::timeout;
 use crate::answer;
 use crate::problem::Problem;
 use crate::resource::framed;
+use crate::routes::METRICS;
 
 /// How long readiness may take to find out: shorter than the patience of those who ask.
 const READY_TIME_MAX: Duration = Duration::from_secs(2);
+
+/// How long counting may take: shorter than the patience of those who ask.
+const METRICS_TIME_MAX: Duration = Duration::from_secs(5);
+/// Version 0.0.4 of the text format, which everybody reads.
+const PROMETHEUS: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
 
 /// Knows how the process is.
 pub trait Health: Send + Sync + 'static {
@@ -31,6 +37,12 @@ pub trait Health: Send + Sync + 'static {
 pub struct Report {
     /// Why not, a sentence each; all is well when there is none.
     pub reasons: Vec<String>,
+}
+
+/// Knows what can be counted of the process.
+pub trait Metrics: Send + Sync + 'static {
+    /// The figures as they are now, in the text format of Prometheus: `/metrics`. Given up after 5 s.
+    fn text(&self) -> BoxFuture<'_, String>;
 }
 
 /// Which of the two is asked for.
@@ -56,6 +68,20 @@ impl Report {
     pub fn unwell(reason: impl Into<String>) -> Report {
         Report { reasons: vec![reason.into()] }
     }
+}
+
+/// Answers `/metrics`.
+pub(crate) async fn serve_metrics(metrics: Arc<dyn Metrics>, request: Request) -> Response {
+    framed(request, METRICS, async |request, _, _| {
+        if !matches!(*request.method(), Method::GET | Method::HEAD) {
+            return Err(Problem::not_allowed(HeaderValue::from_static("GET, HEAD")));
+        }
+        let text = timeout(METRICS_TIME_MAX, metrics.text()).await.map_err(|_| Problem::late())?;
+        let mut response = answer::with_type(StatusCode::OK, text.into_bytes(), PROMETHEUS);
+        response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        Ok(response)
+    })
+    .await
 }
 
 /// Answers `/livez` or `/readyz`; without anybody who knows, whoever answers is alive and ready.

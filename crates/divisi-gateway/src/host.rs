@@ -8,14 +8,15 @@ use divisi_host::App;
 use divisi_host::edge::{EdgeServer, EdgeSetup};
 use divisi_host::graph::GATEWAY;
 use divisi_host::health::{Health as HostHealth, State};
+use divisi_host::metrics::Metrics as HostMetrics;
 
 use crate::gateway::Gateway;
-use crate::health::{Health, Report};
+use crate::health::{Health, Metrics, Report};
 use crate::limits::Limits;
 
 /// Adds the gateway to an app: `divisi::app("blog").service(…).gateway()`.
 pub trait WithGateway {
-    /// Serves every route of every contract over HTTP, with `/livez` and `/readyz` beside them.
+    /// Serves every route of every contract over HTTP, with `/livez`, `/readyz` and `/metrics` beside them.
     #[must_use]
     fn gateway(self) -> Self;
 }
@@ -37,8 +38,18 @@ impl EdgeServer for HttpEdge {
         };
         let gateway =
             Gateway::new(GATEWAY.into(), setup.edges, limits).map_err(|conflict| conflict.to_string())?;
-        let gateway = gateway.health(Arc::new(OfProcess(setup.health)));
+        let gateway =
+            gateway.health(Arc::new(OfProcess(setup.health))).metrics(Arc::new(Figures(setup.metrics)));
         Ok(Box::pin(gateway.serve(setup.listener, setup.stopping)))
+    }
+}
+
+/// The figures of the process.
+struct Figures(HostMetrics);
+
+impl Metrics for Figures {
+    fn text(&self) -> BoxFuture<'_, String> {
+        Box::pin(self.0.text())
     }
 }
 

@@ -58,7 +58,7 @@ mod stall;
 mod host;
 
 pub use gateway::Gateway;
-pub use health::{Health, Report};
+pub use health::{Health, Metrics, Report};
 pub use host::WithGateway;
 pub use limits::Limits;
 pub use routes::RouteConflict;

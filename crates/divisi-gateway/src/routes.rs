@@ -11,7 +11,9 @@ use crate::endpoint::Endpoint;
 use crate::path::Template;
 
 /// Paths of the gateway itself.
-pub(crate) const RESERVED: [&str; 2] = ["/livez", "/readyz"];
+pub(crate) const RESERVED: [&str; 3] = ["/livez", "/readyz", METRICS];
+/// The path of what can be counted.
+pub(crate) const METRICS: &str = "/metrics";
 
 /// Why the contracts cannot be served side by side.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

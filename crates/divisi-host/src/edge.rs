@@ -7,6 +7,7 @@ use divisi_call::{BoxFuture, Edge};
 use tokio::net::TcpListener;
 
 use crate::health::Health;
+use crate::metrics::Metrics;
 
 /// Serves contracts to strangers. Brought by the app.
 pub trait EdgeServer: Send + Sync + 'static {
@@ -23,6 +24,8 @@ pub struct EdgeSetup {
     pub listener: TcpListener,
     /// How the process is.
     pub health: Health,
+    /// What can be counted of it.
+    pub metrics: Metrics,
     /// The largest body that it takes, in bytes.
     pub body_bytes_max: usize,
     /// How long a request may take.

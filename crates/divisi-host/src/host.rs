@@ -16,12 +16,14 @@ use divisi_events::fetch::Feed;
 use divisi_events::log_feed::{Listeners, Log, LogOptions};
 use divisi_events::projection::{Input, Projection, ProjectionError, ProjectionSpec, Rebuild};
 use divisi_store::{OpenError, Schema, Store, StoreName, Stores};
+use divisi_tcp::Tally;
 use tracing::{error, warn};
 
 use crate::edge::{EdgeServer, EdgeSetup};
 use crate::graph::{GATEWAY, Graph};
 use crate::health::{Component, Health};
-use crate::operator::{self, Desk, Folding, Life, Reacting};
+use crate::metrics::{Metrics, Sources};
+use crate::operator::{self, Counting, Desk, Folding, Life, Reacting};
 use crate::parts::{Parts, Routes};
 use crate::placement::{NoAddress, Placement};
 use crate::service::Service;
@@ -131,12 +133,15 @@ pub async fn start(
     let mut started = Started::default();
     let served: Vec<_> =
         opened.iter().map(|opened| (opened.service.name().clone(), served(opened, &routes))).collect();
-    started.calls = lead_routes(&setup, &routes, served, tasks, health).await?;
+    let tally;
+    (started.calls, tally) = lead_routes(&setup, &routes, served, tasks, health).await?;
+    let mut desks = BTreeMap::new();
     for opened in opened {
-        let desk = listen(graph, opened, &routes, tasks, health, &mut started);
+        let desk = Arc::new(listen(graph, opened, &routes, tasks, health, &mut started));
         if let Some(data) = &setup.operator {
-            hear_operator(data, desk, tasks);
+            hear_operator(data, Arc::clone(&desk), tasks);
         }
+        desks.insert(desk.service().clone(), desk);
     }
     for name in &setup.rebuild {
         if let Some(rebuild) = started.rebuilds.get(name.as_str()) {
@@ -145,7 +150,23 @@ pub async fn start(
     }
     if let Some(listener) = http {
         started.http = listener.local_addr().ok();
-        serve_http(graph, &setup, listener, &routes, tasks, health)?;
+        let here = |name: &ServiceName| setup.placement.here.contains(name);
+        let metrics = Metrics::of(Sources {
+            counting: Counting {
+                here: desks,
+                others: graph
+                    .services()
+                    .iter()
+                    .map(|it| it.name())
+                    .filter(|name| !here(name))
+                    .cloned()
+                    .collect(),
+                data: setup.operator.clone(),
+            },
+            routes: routes.by_service.values().cloned().collect(),
+            tally,
+        });
+        serve_http(graph, &setup, listener, &routes, tasks, (health, metrics))?;
     }
     Ok(started)
 }
@@ -264,10 +285,10 @@ async fn lead_routes(
     served: Vec<(ServiceName, Vec<Served>)>,
     tasks: &Tasks,
     health: &Health,
-) -> Result<Option<SocketAddr>, StartError> {
+) -> Result<(Option<SocketAddr>, Option<Tally>), StartError> {
     let placement = &setup.placement;
     let wanted = placement.calls.clone().or_else(|| placement.over_tcp.then(|| "127.0.0.1:0".to_owned()));
-    let mut calls = None;
+    let (mut calls, mut tally) = (None, None);
     if let Some(address) = wanted {
         let listener = match address.parse() {
             Ok(address) => ports::listen(address, setup.supervised),
@@ -276,6 +297,7 @@ async fn lead_routes(
         let listener = listener.map_err(|source| StartError::Listen { address, what: "calls", source })?;
         let server = divisi_tcp::Server::on(listener, served.clone(), setup.tcp.clone());
         calls = server.local_addr().ok();
+        tally = Some(server.tally());
         let component = health.component("calls");
         component.ready();
         tasks.spawn(Task::new("host", "calls", Stage::Calls), Failure::StopsProcess, |stopping| async move {
@@ -304,7 +326,7 @@ async fn lead_routes(
         };
         route.lead_to(place);
     }
-    Ok(calls)
+    Ok((calls, tally))
 }
 
 /// Whether a contract moves history, and so goes over the second connection.
@@ -385,14 +407,12 @@ fn listen(
 }
 
 /// Takes an operator's commands to one service. It works without: then they wait until it is stopped.
-fn hear_operator(data: &Path, desk: Desk, tasks: &Tasks) {
+fn hear_operator(data: &Path, desk: Arc<Desk>, tasks: &Tasks) {
     let name = desk.service().clone();
     match operator::listen(data, name.as_str()) {
         Ok(listening) => {
             let task = Task::new(name.as_str(), "operator", Stage::Accept);
-            tasks.spawn(task, Failure::IsLogged, |stopping| {
-                operator::serve(listening, Arc::new(desk), stopping)
-            });
+            tasks.spawn(task, Failure::IsLogged, |stopping| operator::serve(listening, desk, stopping));
         }
         Err(error) => {
             let why = Chain(&error).to_string();
@@ -422,7 +442,7 @@ fn serve_http(
     listener: tokio::net::TcpListener,
     routes: &Routes,
     tasks: &Tasks,
-    health: &Health,
+    (health, metrics): (&Health, Metrics),
 ) -> Result<(), StartError> {
     let Some(edge) = &setup.edge else { return Ok(()) };
     let caller = ServiceName::from(GATEWAY);
@@ -435,6 +455,7 @@ fn serve_http(
             edges,
             listener,
             health: health.clone(),
+            metrics,
             body_bytes_max: setup.body_bytes_max,
             request_time: setup.request_time,
             // A sender that is gone says the same as a word.

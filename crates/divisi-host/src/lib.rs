@@ -14,6 +14,7 @@ pub mod edge;
 pub mod graph;
 pub mod health;
 pub mod host;
+pub mod metrics;
 mod operator;
 pub mod parts;
 pub mod placement;

@@ -11,7 +11,7 @@
 //!
 //! In reading order: `protocol` (questions) and `answers`, `desk` (what one service answers, whoever opened it),
 //! `socket` and `serving` (the way through a running process), `local` (a stopped service), `office` (who is asked
-//! which way), `names` (what an operator may have meant), `table` (for people), `commands` (one a file).
+//! which way), `names` (what an operator may have meant), `table` (for people), `commands` (one a file), `figures` (for whoever watches).
 //!
 //! A back end that several processes may open at once needs no socket: there `office` would open its own connection,
 //! and the desk stays as it is.
@@ -19,6 +19,7 @@
 mod answers;
 mod commands;
 mod desk;
+mod figures;
 mod local;
 mod names;
 mod office;
@@ -29,6 +30,7 @@ mod table;
 
 pub(crate) use commands::{Command, run};
 pub(crate) use desk::{Desk, Folding, Life, Reacting};
+pub(crate) use figures::Counting;
 pub(crate) use office::Office;
 pub(crate) use serving::serve;
 pub(crate) use socket::listen;

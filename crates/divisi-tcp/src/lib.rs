@@ -65,4 +65,4 @@ mod server;
 
 pub use client::{Client, ClientOptions};
 pub use limits::Limits;
-pub use server::{Drained, Server};
+pub use server::{Drained, Server, Tally};

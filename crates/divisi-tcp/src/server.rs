@@ -9,6 +9,7 @@ use std::future::Future;
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use divisi_call::Served;
 use divisi_contract::ServiceName;
@@ -50,7 +51,12 @@ pub struct Server {
     listener: TcpListener,
     offers: Arc<Offers>,
     limits: Arc<Limits>,
+    tally: Tally,
 }
+
+/// What a server has done, also while it runs. Cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub struct Tally(Arc<AtomicU64>);
 
 /// How a server ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,7 +91,17 @@ impl Server {
         mut limits: Limits,
     ) -> Server {
         limits.frame_max = limits.frame_max.max(FRAME_MIN);
-        Server { listener, offers: Arc::new(Offers::new(services)), limits: Arc::new(limits) }
+        Server {
+            listener,
+            offers: Arc::new(Offers::new(services)),
+            limits: Arc::new(limits),
+            tally: Tally::default(),
+        }
+    }
+
+    /// Looks at what it has done, also while it runs.
+    pub fn tally(&self) -> Tally {
+        self.tally.clone()
     }
 
     /// The address, with the port that the system chose.
@@ -98,7 +114,7 @@ impl Server {
     ///
     /// Dropping the future instead cuts every connection; what ran is dropped.
     pub async fn serve(self, shutdown: impl Future<Output = ()>) -> Drained {
-        let Server { listener, offers, limits } = self;
+        let Server { listener, offers, limits, tally } = self;
         let (tell, phase) = watch::channel(Phase::Serving);
         let mut connections = JoinSet::new();
         let mut refused = JoinSet::new();
@@ -126,8 +142,14 @@ impl Server {
                 }
             };
             if connections.len() < limits.connections_max {
-                let serve =
-                    connection::serve(stream, peer, Arc::clone(&offers), Arc::clone(&limits), phase.clone());
+                let serve = connection::serve(
+                    stream,
+                    peer,
+                    Arc::clone(&offers),
+                    Arc::clone(&limits),
+                    tally.clone(),
+                    phase.clone(),
+                );
                 connections.spawn(serve);
             } else if refused.len() < REFUSED_AT_ONCE_MAX {
                 refused.spawn(refuse(stream, Arc::clone(&limits)));
@@ -150,6 +172,17 @@ impl Server {
         connections.shutdown().await;
         debug!(connections.cut = cut, "stopped serving calls");
         Drained { cut }
+    }
+}
+
+impl Tally {
+    /// Calls that were answered, whatever the answer.
+    pub fn served(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn answered(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
     }
 }
 

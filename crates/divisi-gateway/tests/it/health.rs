@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::routing::get;
 use divisi_call::BoxFuture;
-use divisi_gateway::{Gateway, Health, Limits, Report};
+use divisi_gateway::{Gateway, Health, Limits, Metrics, Report};
 use serde_json::json;
 
 use crate::client::Running;
@@ -66,6 +66,25 @@ async fn health_is_told_with_its_reasons() {
             assert_eq!(reply.header("cache-control"), Some("no-store"));
         }
     }
+}
+
+struct Counts;
+
+impl Metrics for Counts {
+    fn text(&self) -> BoxFuture<'_, String> {
+        Box::pin(async { "things 7\n".to_owned() })
+    }
+}
+
+#[tokio::test]
+async fn what_is_counted_is_told_if_anybody_counts() {
+    let running = Running::start(gateway()).await;
+    running.ask("GET /metrics").await.problem(404, "no-such-path");
+    let running = Running::start(gateway().metrics(Arc::new(Counts))).await;
+    let reply = running.ask("GET /metrics").await;
+    assert_eq!((reply.status, &reply.body[..]), (200, &b"things 7\n"[..]));
+    assert_eq!(reply.header("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));
+    running.ask("DELETE /metrics").await.problem(405, "method-not-allowed");
 }
 
 #[tokio::test]

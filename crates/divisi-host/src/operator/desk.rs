@@ -2,6 +2,7 @@
 
 mod epochs;
 mod events;
+mod figures;
 mod lag;
 mod parked;
 mod projections;
@@ -94,6 +95,7 @@ impl Desk {
             Question::Readers => value(self.readers().await),
             Question::DropReader { reader } => value(self.drop_reader(&reader).await),
             Question::Epochs => value(self.epochs().await),
+            Question::Figures => value(self.figures().await),
         };
         answered.map_or_else(Reply::Refused, Reply::Answer)
     }

@@ -170,7 +170,11 @@ impl Absent {
 }
 
 /// Asks over a connection.
-async fn over(mut stream: UnixStream, name: &ServiceName, question: &Question) -> Result<Reply, Unanswered> {
+pub(super) async fn over(
+    mut stream: UnixStream,
+    name: &ServiceName,
+    question: &Question,
+) -> Result<Reply, Unanswered> {
     let unclear = |source| Unanswered::Unclear { service: name.clone(), source };
     let mut bytes = serde_json::to_vec(question).map_err(unclear)?;
     bytes.push(b'\n');

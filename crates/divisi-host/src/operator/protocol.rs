@@ -42,6 +42,8 @@ pub(super) enum Question {
     DropReader { reader: String },
     /// The lives of its database.
     Epochs,
+    /// What it counts.
+    Figures,
 }
 
 /// A parked key of a consumer.
@@ -87,7 +89,8 @@ impl Question {
             | Question::Events { .. }
             | Question::Projections
             | Question::Readers
-            | Question::Epochs => false,
+            | Question::Epochs
+            | Question::Figures => false,
         }
     }
 }

@@ -16,10 +16,10 @@ use tokio::sync::watch;
 use tokio::time::{Instant, Sleep};
 use tracing::{Instrument, debug, warn};
 
-use super::Phase;
 use super::greet;
 use super::in_flight::{InFlight, Outcome};
 use super::offers::Offers;
+use super::{Phase, Tally};
 use crate::frame::{Decoder, Frame, FrameError};
 use crate::handshake::HandshakeError;
 use crate::limits::{FRAME_MIN, Limits};
@@ -35,6 +35,7 @@ struct Connection {
     in_flight: InFlight,
     offers: Arc<Offers>,
     limits: Arc<Limits>,
+    tally: Tally,
     /// The largest frame that the client takes.
     answer_max: usize,
     /// Who called last: a peer calls in few names, and each is made once.
@@ -71,6 +72,7 @@ pub(super) async fn serve(
     peer: SocketAddr,
     offers: Arc<Offers>,
     limits: Arc<Limits>,
+    tally: Tally,
     phase: watch::Receiver<Phase>,
 ) {
     let greeting = greet::greet(stream, &offers, &limits);
@@ -104,6 +106,7 @@ pub(super) async fn serve(
         moved: false,
         offers,
         limits,
+        tally,
     };
     let end = tokio::select! {
         biased;
@@ -277,6 +280,7 @@ impl Connection {
     }
 
     fn answer(&mut self, id: u64, outcome: Outcome) {
+        self.tally.answered();
         // Requests are not read any more then; what ends now was begun before.
         let outcome = if self.out.len() < self.limits.unread_max { outcome } else { unread(outcome) };
         message::put_answer(&mut self.out, id, outcome, self.answer_max);

@@ -3,6 +3,7 @@
 mod blog;
 mod crash;
 mod faults;
+mod metrics;
 mod operator;
 mod pairs;
 mod power;

@@ -45,7 +45,7 @@ fn operate(data: &Path, words: &[&str]) -> Said {
 }
 
 /// The same for machines; it must go well.
-fn ask(data: &Path, words: &[&str]) -> Value {
+pub(crate) fn ask(data: &Path, words: &[&str]) -> Value {
     let said = operate(data, &[words, &["--json"]].concat());
     assert!(said.well, "{words:?}: {said:?}");
     serde_json::from_str(&said.out).unwrap_or_else(|error| panic!("{error}: {said:?}"))
@@ -56,7 +56,7 @@ fn list(value: &Value, name: &str) -> Vec<Value> {
 }
 
 /// A post with comments that have been judged; the comments' ids.
-fn judged(blog: &Blog, n_comments: usize) -> (String, Vec<String>) {
+pub(crate) fn judged(blog: &Blog, n_comments: usize) -> (String, Vec<String>) {
     let mut writer = Writer::new(blog.address);
     let post = writer.post("a post", "p");
     let comments =
@@ -66,7 +66,7 @@ fn judged(blog: &Blog, n_comments: usize) -> (String, Vec<String>) {
 }
 
 /// Appends to moderation's log, behind its back, another judgement of a comment.
-fn judge_again(data: &Path, comment: &str, payload: &str) {
+pub(crate) fn judge_again(data: &Path, comment: &str, payload: &str) {
     let sql = "INSERT INTO divisi_outbox (topic, lane, pos, epoch, type, key, payload, at) \
                SELECT topic, lane, (SELECT max(pos) + 1 FROM divisi_outbox l WHERE l.topic = o.topic AND l.lane = o.lane), \
                epoch, type, key, CAST(?2 AS BLOB), at FROM divisi_outbox o WHERE key = ?1 LIMIT 1";
@@ -74,7 +74,7 @@ fn judge_again(data: &Path, comment: &str, payload: &str) {
     assert_eq!(n, 1);
 }
 
-fn judgement(comment: &str, post: &str, status: &str) -> String {
+pub(crate) fn judgement(comment: &str, post: &str, status: &str) -> String {
     serde_json::json!({ "id": comment, "post": post, "status": status }).to_string()
 }
 
