@@ -53,14 +53,26 @@ fn has_only_methods(contract: &Contract, errors: &mut Errors) {
 }
 
 fn names_differ(contract: &Contract, errors: &mut Errors) {
-    let mut seen = HashMap::new();
+    // By what is the same for two that differ in case or underscores alone, as the names that are made of them do.
+    let mut seen: HashMap<String, &syn::Ident> = HashMap::new();
     for method in &contract.methods {
         let ident = method.ident();
-        if seen.insert(ident.unraw().to_string(), ident).is_some() {
-            errors.push(
+        let alike = ident.unraw().to_string().replace('_', "").to_lowercase();
+        match seen.get(&alike) {
+            Some(other) if other.unraw() == ident.unraw() => errors.push(
                 ident,
                 format!("two methods are called `{ident}`: callers choose a method by its name"),
-            );
+            ),
+            Some(other) => errors.push(
+                ident,
+                format!(
+                    "`{ident}` and `{other}` differ in underscores or case alone, so that what is made of them would \
+                     have one name: call one of them something else"
+                ),
+            ),
+            None => {
+                seen.insert(alike, ident);
+            }
         }
         if ident == "serve" {
             errors.push(
