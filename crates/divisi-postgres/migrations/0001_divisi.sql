@@ -40,10 +40,13 @@ CREATE FUNCTION divisi_now() RETURNS bigint LANGUAGE sql VOLATILE AS $$
   SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint
 $$;
 
--- Which life of which cluster this is. The timeline is that of the write-ahead log: the control file lags behind a
--- promotion until the next checkpoint.
+-- Which life of which cluster this is: another after a promotion, a restore to a point in time, and every start of the
+-- server, since its files may have been put back to an older copy while it did not run. The timeline is that of the
+-- write-ahead log: the control file lags behind a promotion until the next checkpoint.
 CREATE FUNCTION divisi_identity() RETURNS text LANGUAGE sql VOLATILE AS $$
-  SELECT system_identifier::text || '/' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) FROM pg_control_system()
+  SELECT system_identifier::text || '/' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8)
+    || '/' || (extract(epoch FROM pg_postmaster_start_time()) * 1000000)::bigint
+  FROM pg_control_system()
 $$;
 
 -- Numbers events and appends them: called once a transaction, as its last statement before COMMIT.

@@ -52,9 +52,10 @@ impl Core {
     /// has closed meanwhile are passed over.
     pub(crate) async fn begin(&self, class: Option<Class>, begin: &str) -> Result<Link, StoreError> {
         let mut permits = self.permits(class).await?;
+        let patience = self.options.statement_timeout.saturating_add(self.options.silence_timeout);
         for _ in 0..=self.options.connections_max.max(2) {
             let (client, held) = self.client(permits).await?;
-            match Link::begin(client, held, begin).await {
+            match Link::begin(client, held, begin, patience).await {
                 Ok(link) => return Ok(link),
                 // Whatever else the server says, it says to everybody.
                 Err((error, _)) if error.kind != StoreErrorKind::Busy => return Err(error),

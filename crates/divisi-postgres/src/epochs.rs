@@ -1,8 +1,9 @@
 //! A new epoch: when the database is another life than the one that is stored, and when an operator says so.
 //!
-//! Which life it is, the server says: its system identifier, which a copy of the files keeps and a new cluster does not,
-//! and its timeline, which a promotion and a restore to a point in time move on. A snapshot of the volume that is put
-//! back keeps both: after that an epoch is begun by hand.
+//! Which life it is, the server says: its system identifier, which a new cluster does not share; its timeline, which a
+//! promotion and a restore to a point in time move on; and when it was started, since its files may have been put back
+//! to an older copy while it did not run. A machine that is put back while it runs, memory and all, keeps all three:
+//! after that an epoch is begun by hand.
 
 use divisi_store::{Epoch, StoreError, Timestamp};
 

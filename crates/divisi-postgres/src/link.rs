@@ -6,10 +6,12 @@
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use deadpool_postgres::{Client, Object};
 use divisi_store::{Row, StoreError, StoreErrorKind, ValueRef};
 use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::timeout;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Error, Statement};
 
@@ -25,6 +27,8 @@ pub(crate) struct Link {
     /// None once it has been given back.
     client: Option<Client>,
     state: State,
+    /// How long an answer may take: the server's own limit, and then as long as a silent peer is borne.
+    patience: Duration,
     permits: Option<Permits>,
 }
 
@@ -60,8 +64,9 @@ impl Link {
         client: Client,
         permits: Permits,
         begin: &str,
+        patience: Duration,
     ) -> Result<Link, (StoreError, Permits)> {
-        let mut link = Link { client: Some(client), state: State::Open, permits: None };
+        let mut link = Link { client: Some(client), state: State::Open, patience, permits: None };
         match link.batch(begin).await {
             Ok(()) => {
                 link.permits = Some(permits);
@@ -130,7 +135,11 @@ impl Link {
             return Err(ended());
         };
         self.state = State::InFlight;
-        let done = body(client).await;
+        let Ok(done) = timeout(self.patience, body(client)).await else {
+            self.state = State::Broken;
+            let message = format!("the database has not answered for {:?}", self.patience);
+            return Err(StoreError::new(StoreErrorKind::Busy, message));
+        };
         if done.as_ref().is_err_and(is_stale_plan) {
             client.statement_cache.clear();
         }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use divisi_store::{OpenError, StoreError, StoreErrorKind, StoreName};
 use tokio_postgres::Config;
@@ -42,10 +43,12 @@ impl Place {
         let encrypted = encrypted.unwrap_or_else(|| !is_here(&host));
         config.ssl_mode(if encrypted { SslMode::Require } else { SslMode::Disable });
         config.connect_timeout(options.connect_timeout);
-        config.keepalives_idle(options.silence_timeout / 3);
-        config.keepalives_interval(options.silence_timeout / 6);
+        // The system counts whole seconds, and takes none for a mistake.
+        let whole = |span: Duration| span.max(Duration::from_secs(1));
+        config.keepalives_idle(whole(options.silence_timeout / 3));
+        config.keepalives_interval(whole(options.silence_timeout / 6));
         config.keepalives_retries(4);
-        config.tcp_user_timeout(options.silence_timeout);
+        config.tcp_user_timeout(whole(options.silence_timeout));
         config.application_name(match &options.application_name {
             Some(instance) => format!("{name} {instance}"),
             None => name.to_string(),

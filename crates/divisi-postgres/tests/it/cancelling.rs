@@ -81,14 +81,21 @@ async fn two_hundred_cancellations_at_random_points_leave_no_connection_in_a_tra
         }
         // Whoever comes next is outside of the dropped one's transaction: what it sees is what was committed.
         let before = balances(&store).await;
-        let (after, _) = deposit(&store, "witness", 1).await.expect("the next one has a transaction of its own");
+        let (after, _) =
+            deposit(&store, "witness", 1).await.expect("the next one has a transaction of its own");
         assert_eq!(after, before.get("witness").copied().unwrap_or_default() + 1);
     }
-    assert!((CANCELLATIONS / 10..CANCELLATIONS).contains(&finished), "some were dropped, some not: {finished}");
+    assert!(
+        (CANCELLATIONS / 10..CANCELLATIONS).contains(&finished),
+        "some were dropped, some not: {finished}"
+    );
     let look = async || n_open(&databases).await;
     crate::fixture::eventually("no session stands in a transaction", look, |n| n == "0").await;
     let balances = is_consistent(&store).await;
     assert_eq!(balances.get("witness"), Some(&(CANCELLATIONS as i64)));
-    assert!(balances.values().all(|balance| balance % 2 == 0 || *balance == CANCELLATIONS as i64), "whole or nothing");
+    assert!(
+        balances.values().all(|balance| balance % 2 == 0 || *balance == CANCELLATIONS as i64),
+        "whole or nothing"
+    );
     tokio::time::timeout(Duration::from_secs(10), store.close()).await.expect("no connection is missing");
 }

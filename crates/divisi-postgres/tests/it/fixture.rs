@@ -10,6 +10,8 @@ use divisi_store::conformance::account;
 use divisi_store::{Store, StoreName};
 use tokio::sync::OnceCell;
 
+use crate::proxy::Proxy;
+
 /// Databases on a server.
 pub(crate) struct Databases {
     pub(crate) server: divisi_servers::Postgres,
@@ -37,6 +39,12 @@ impl Databases {
         let url = self.server.url();
         let (server, _) = url.rsplit_once('/').expect("an address ends with a database");
         format!("{server}/{}_{service}", self.prefix)
+    }
+
+    /// The same behind a proxy.
+    pub(crate) fn url_behind(&self, proxy: &Proxy, service: &str) -> String {
+        let direct = self.server.address().port();
+        self.url(service).replace(&format!(":{direct}/"), &format!(":{}/", proxy.port))
     }
 
     /// The name of a service's database.

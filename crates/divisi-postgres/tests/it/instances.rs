@@ -71,7 +71,11 @@ async fn a_fetch_that_waits_at_one_instance_hears_what_the_other_writes() {
         deposit(&b, "k", 1).await.expect("it commits");
         let heard = timeout(Duration::from_secs(10), waiting).await.expect("in time").expect("no panic");
         assert_eq!(heard, [n + 1], "after {:?}", began.elapsed());
-        assert!(began.elapsed() < Duration::from_secs(2), "not at the end of the wait: {:?}", began.elapsed());
+        assert!(
+            began.elapsed() < Duration::from_secs(2),
+            "not at the end of the wait: {:?}",
+            began.elapsed()
+        );
     }
     // In turns: neither tail ever skips what the other wrote.
     let mut at = 6;

@@ -3,6 +3,7 @@
 mod cancelling;
 mod conformance;
 mod consumer;
+mod failover;
 mod feed;
 mod fixture;
 mod instances;

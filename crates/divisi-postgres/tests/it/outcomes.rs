@@ -11,9 +11,7 @@ use crate::proxy::{Cut, Proxy};
 /// A store behind a wire that can be cut.
 async fn behind_a_proxy(databases: &Databases) -> (Store, Proxy) {
     let proxy = Proxy::before(databases.server.address()).await;
-    let url = databases.url("bank");
-    let direct = databases.server.address().port();
-    let url = url.replace(&format!(":{direct}/"), &format!(":{}/", proxy.port));
+    let url = databases.url_behind(&proxy, "bank");
     // The database is made on the direct way, so that nothing is cut there.
     databases.stores().open(&StoreName::of("bank"), &schema()).await.expect("a store opens").close().await;
     let options = Options { connections_max: 2, connections_of_consumers: 1, ..options() };

@@ -1,7 +1,8 @@
 //! A wire between store and server that a test can cut at a message of the protocol.
 
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -28,22 +29,28 @@ pub(crate) struct Proxy {
 }
 
 struct Shared {
+    server: Mutex<SocketAddr>,
     cut: AtomicU8,
     n_cut: AtomicUsize,
 }
 
 impl Proxy {
     /// Listens on a free port in front of `server`.
-    pub(crate) async fn before(server: std::net::SocketAddr) -> Proxy {
+    pub(crate) async fn before(server: SocketAddr) -> Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let port = listener.local_addr().expect("it is bound").port();
-        let shared = Arc::new(Shared { cut: AtomicU8::new(Cut::Never as u8), n_cut: AtomicUsize::new(0) });
+        let shared = Arc::new(Shared {
+            server: Mutex::new(server),
+            cut: AtomicU8::new(Cut::Never as u8),
+            n_cut: AtomicUsize::new(0),
+        });
         let sharing = Arc::clone(&shared);
         let task = tokio::spawn(async move {
             let mut connections = JoinSet::new();
             while let Ok((client, _)) = listener.accept().await {
                 let shared = Arc::clone(&sharing);
                 connections.spawn(async move {
+                    let server = *shared.server.lock().unwrap_or_else(PoisonError::into_inner);
                     if let Ok(server) = TcpStream::connect(server).await {
                         pass(client, server, &shared).await;
                     }
@@ -51,6 +58,11 @@ impl Proxy {
             }
         });
         Proxy { port, shared, task: task.abort_handle() }
+    }
+
+    /// New connections lead to another server, as a service's address does after a failover.
+    pub(crate) fn lead_to(&self, server: SocketAddr) {
+        *self.shared.server.lock().unwrap_or_else(PoisonError::into_inner) = server;
     }
 
     /// Cuts the next connection that commits.
@@ -88,11 +100,7 @@ async fn copy(mut from: OwnedReadHalf, mut to: OwnedWriteHalf) {
 }
 
 /// Passes messages to the server; the wire to it, when it was cut behind a COMMIT.
-async fn forward(
-    mut from: OwnedReadHalf,
-    mut to: OwnedWriteHalf,
-    shared: &Shared,
-) -> Option<OwnedWriteHalf> {
+async fn forward(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, shared: &Shared) -> Option<OwnedWriteHalf> {
     // The first message has no type.
     let mut typed = false;
     loop {

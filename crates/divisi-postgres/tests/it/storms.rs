@@ -39,8 +39,11 @@ async fn transactions_over_many_lanes_in_any_order_never_deadlock() {
                 let own = format!("own-{writer}-{n}");
                 let (_, positions) = store
                     .transact_at(&cx(), async |tx: &mut Tx| -> Result<(), CallError> {
-                        tx.execute("INSERT INTO account (id, balance) VALUES ($1, 0)", divisi_store::params![own])
-                            .await?;
+                        tx.execute(
+                            "INSERT INTO account (id, balance) VALUES ($1, 0)",
+                            divisi_store::params![own],
+                        )
+                        .await?;
                         for account in keys {
                             tx.emit(Moved { account, balance: 0 });
                         }
@@ -58,7 +61,8 @@ async fn transactions_over_many_lanes_in_any_order_never_deadlock() {
     told.sort();
     log.sort();
     assert_eq!(told, log, "each position was given once, and is there");
-    let sql = format!("SELECT deadlocks FROM pg_stat_database WHERE datname = '{}'", databases.database("bank"));
+    let sql =
+        format!("SELECT deadlocks FROM pg_stat_database WHERE datname = '{}'", databases.database("bank"));
     assert_eq!(databases.server.sql(sql).await.expect("a look").trim(), "0");
 }
 
@@ -90,7 +94,11 @@ async fn a_lane_waits_for_who_has_drawn_positions_and_others_flow() {
         deposit(&store, "b", 1).await.expect("another lane flows");
     }
     assert!(!holder.is_finished(), "all while the lane is held: {:?}", began.elapsed());
-    assert_eq!(whole_log(&store).await.iter().filter(|record| &*record.key == "a").count(), 1, "not seen yet");
+    assert_eq!(
+        whole_log(&store).await.iter().filter(|record| &*record.key == "a").count(),
+        1,
+        "not seen yet"
+    );
     let (balance, positions) = deposit(&store, "a", 1).await.expect("its own lane waits, and then goes on");
     assert!(holder.is_finished() || began.elapsed() > Duration::from_millis(500));
     assert_eq!((balance, positions[0].pos.0), (3, 3), "behind what was drawn before");
@@ -178,7 +186,8 @@ async fn consumers_leave_connections_to_calls() {
     let backend = store.backend();
     let first = backend.begin(divisi_store::Class::Consumer).await.expect("a connection");
     let second = backend.begin(divisi_store::Class::Consumer).await.expect("a connection");
-    let third = backend.begin(divisi_store::Class::Consumer).await.map(drop).expect_err("their share is used up");
+    let third =
+        backend.begin(divisi_store::Class::Consumer).await.map(drop).expect_err("their share is used up");
     assert!(third.is_transient(), "{third:?}");
     deposit(&store, "a", 1).await.expect("a call has one");
     drop((first, second));
