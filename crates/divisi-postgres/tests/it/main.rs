@@ -13,4 +13,5 @@ mod proxy;
 mod retention;
 mod statements;
 mod storms;
+mod tls;
 mod values;
