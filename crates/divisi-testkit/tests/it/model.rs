@@ -10,3 +10,4 @@ mod protocol;
 mod reader;
 mod relays;
 mod source;
+mod stage;

@@ -5,23 +5,19 @@
 //! else takes effect once.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 use std::time::Duration;
 
 use divisi_events::Carrier;
 use divisi_store::mutation::Mutation;
 use divisi_store::{Epoch, Lane, Pos};
 use divisi_testkit::disk::Place;
-use divisi_testkit::{
-    Disk, Faults, FaultyFeed, History, MemoryCarrier, Outcome, Reached, Seeds, Watched, simulate,
-};
-use fastrand::Rng;
+use divisi_testkit::{Faults, History, Outcome, Seeds};
 use tokio::time::{Instant, sleep};
 
 use super::counted::{Counted, KEYS, lanes};
-use super::reader::{Reader, Step, Working};
-use super::relays::Relays;
+use super::reader::Step;
 use super::source::{Life, SOURCE};
+use super::stage::{self, Stage};
 
 /// How many events are announced.
 const EVENTS: i64 = 60;
@@ -29,8 +25,6 @@ const EVENTS: i64 = 60;
 const FAILOVERS: usize = 5;
 /// How many copies of the database are kept.
 const COPIES: usize = 6;
-/// How long healing may take, in simulated time.
-const HEALED_WITHIN: Duration = Duration::from_secs(15 * 60);
 
 const CARRIER: Seeds =
     Seeds { test: "model::failover::what_is_lost_is_reported_through_a_carrier", count: 600, kept: &[] };
@@ -83,11 +77,7 @@ fn epochs_that_are_counted_one_by_one_are_noticed() {
 }
 
 fn play(seed: u64, carrier: bool) -> Outcome {
-    simulate(seed, async {
-        let history = History::begin();
-        let broken = World::begin(seed, carrier, history.clone()).await.run().await.err();
-        Outcome { broken, history: history.to_string() }
-    })
+    stage::play(seed, async |history| World::begin(seed, carrier, history).await.run().await)
 }
 
 /// What a life of the source has known, when it is over.
@@ -97,57 +87,30 @@ struct Known {
 }
 
 struct World {
-    random: Rng,
-    history: History,
-    disk: Disk,
-    life: Life,
+    stage: Stage,
     old: Vec<Life>,
     known: Vec<Known>,
     copies: Vec<Place>,
     clock_off: i64,
     n_failovers: usize,
     n_crashes: usize,
-    reader: Reader,
-    reached: Arc<Watched<Reached>>,
-    carrier: Option<MemoryCarrier>,
-    relays: Relays,
-    consumers: Vec<Working>,
-    n_consumers: usize,
     uid: i64,
     diverged: BTreeSet<(Lane, Epoch, Pos, Pos)>,
 }
 
 impl World {
     async fn begin(seed: u64, carrier: bool, history: History) -> World {
-        let mut random = Rng::with_seed(seed);
-        let mut disk = Disk::new().expect("a directory");
-        let life = Life::first(&mut disk).await;
-        let reader = Reader::open(&mut disk).await;
-        let reached =
-            Arc::new(Watched::new(Reached { today: Some(life.feed()), old: Vec::new(), calm: false }));
-        let carrier =
-            carrier.then(|| MemoryCarrier::new(Faults { lost: 0.15, ..Faults::BAD_DAY }, random.u64(..)));
-        if let Some(carrier) = &carrier {
-            reader.begin_on_carrier(&carrier.start()).await;
-        }
-        let copies = vec![life.copy(&mut disk)];
+        let faults = Faults { lost: 0.15, ..Faults::BAD_DAY };
+        let mut stage = Stage::begin(seed, carrier.then_some(faults), history).await;
+        let copies = vec![stage.life.copy(&mut stage.disk)];
         World {
-            random,
-            history,
-            disk,
-            life,
+            stage,
             old: Vec::new(),
             known: Vec::new(),
             copies,
             clock_off: 0,
             n_failovers: 0,
             n_crashes: 0,
-            reader,
-            reached,
-            carrier,
-            relays: Relays::default(),
-            consumers: Vec::new(),
-            n_consumers: 0,
             uid: 0,
             diverged: BTreeSet::new(),
         }
@@ -155,14 +118,15 @@ impl World {
 
     async fn run(mut self) -> Result<(), String> {
         self.consume();
-        self.relay();
+        self.stage.relay();
         let mut troubled_until = None;
         while troubled_until.is_none_or(|until| Instant::now() < until) {
-            let most = if self.random.u8(0..25) == 0 { 4_000 } else { 200 };
-            sleep(Duration::from_millis(self.random.u64(0..most))).await;
+            let most = if self.stage.random.u8(0..25) == 0 { 4_000 } else { 200 };
+            sleep(Duration::from_millis(self.stage.random.u64(0..most))).await;
             self.something().await;
             if self.uid >= EVENTS && troubled_until.is_none() {
-                troubled_until = Some(Instant::now() + Duration::from_millis(self.random.u64(0..5_000)));
+                troubled_until =
+                    Some(Instant::now() + Duration::from_millis(self.stage.random.u64(0..5_000)));
             }
         }
         self.heal().await?;
@@ -171,53 +135,55 @@ impl World {
 
     /// One thing happens.
     async fn something(&mut self) {
-        match self.random.u32(0..1_000) {
+        match self.stage.random.u32(0..1_000) {
             0..350 => self.announce().await,
             350..450 => self.publish_a_slice().await,
             450..480 => self.crash_consumer(),
             480..510 => self.consume(),
             510..620 => {
-                let copy = self.life.copy(&mut self.disk);
+                let copy = self.stage.life.copy(&mut self.stage.disk);
                 self.copies.push(copy);
                 if self.copies.len() > COPIES {
-                    self.copies.remove(self.random.usize(0..COPIES));
+                    self.copies.remove(self.stage.random.usize(0..COPIES));
                 }
             }
             620..680 if self.n_failovers < FAILOVERS => self.fail_over().await,
             680..700 => {
-                self.relays.crash(&mut self.random);
-                self.relay();
+                self.stage.relays.crash(&mut self.stage.random);
+                self.stage.relay();
             }
             _ => {}
         }
     }
 
     async fn announce(&mut self) {
-        let n = self.random.i64(1..=2).min(EVENTS - self.uid);
+        let n = self.stage.random.i64(1..=2).min(EVENTS - self.uid);
         let mut events = Vec::new();
         for _ in 0..n {
             self.uid += 1;
-            let key = KEYS[self.random.usize(0..4)].clone();
-            self.history.note(format!("life {}", self.life.number), format!("{}: {key}", self.uid));
+            let key = KEYS[self.stage.random.usize(0..4)].clone();
+            self.stage
+                .history
+                .note(format!("life {}", self.stage.life.number), format!("{}: {key}", self.uid));
             events.push(Counted { key, version: 0, uid: self.uid, after: None, failures: 0 });
         }
         if !events.is_empty() {
-            self.life.announce(events).await;
+            self.stage.life.announce(events).await;
         }
     }
 
     /// Some relay, of today or of an older life, publishes records from somewhere in its log.
     async fn publish_a_slice(&mut self) {
-        let Some(carrier) = &self.carrier else { return };
-        let n = self.random.usize(0..=self.old.len());
-        let life = self.old.get(n).unwrap_or(&self.life);
-        let lane = lanes()[self.random.usize(0..2)];
+        let Some(carrier) = &self.stage.carrier else { return };
+        let n = self.stage.random.usize(0..=self.old.len());
+        let life = self.old.get(n).unwrap_or(&self.stage.life);
+        let lane = lanes()[self.stage.random.usize(0..2)];
         let records = life.records(lane).await;
-        let from = self.random.usize(0..=records.len());
+        let from = self.stage.random.usize(0..=records.len());
         let to = records.len().min(from + 3);
         if from < to {
             let words = format!("publishes {} to {} of lane {lane}", from + 1, to);
-            self.history.note(format!("relay of life {}", life.number), words);
+            self.stage.history.note(format!("relay of life {}", life.number), words);
             let _ =
                 carrier.publish(&SOURCE.into(), super::counted::TOPIC, lane, &records[from..to], None).await;
         }
@@ -226,18 +192,18 @@ impl World {
     /// The source goes on with an older copy of its database, or with one of today; the old one goes on answering.
     async fn fail_over(&mut self) {
         self.n_failovers += 1;
-        let now = self.life.copy(&mut self.disk);
-        self.clock_off += [0, 0, -3_000_000_000, 500_000_000][self.random.usize(0..4)];
-        let from = match self.random.u8(0..10) {
+        let now = self.stage.life.copy(&mut self.stage.disk);
+        self.clock_off += [0, 0, -3_000_000_000, 500_000_000][self.stage.random.usize(0..4)];
+        let from = match self.stage.random.u8(0..10) {
             0..2 => now,
-            _ => self.copies[self.random.usize(0..self.copies.len())].clone(),
+            _ => self.copies[self.stage.random.usize(0..self.copies.len())].clone(),
         };
-        self.relays.crash_all();
-        let next = Life::begin(&mut self.disk, self.life.number + 1, &from, self.clock_off).await;
+        self.stage.relays.crash_all();
+        let next = Life::begin(&mut self.stage.disk, self.stage.life.number + 1, &from, self.clock_off).await;
         let [(_, a), (_, b)] = next.heads().await;
         let words = format!("begins epoch {} with {a} and {b} events", next.epoch.0);
-        self.history.note(format!("life {}", next.number), words);
-        self.old.push(std::mem::replace(&mut self.life, next));
+        self.stage.history.note(format!("life {}", next.number), words);
+        self.old.push(std::mem::replace(&mut self.stage.life, next));
         if self.old.len() > 3 {
             let gone = self.old.remove(0);
             self.remember(&gone).await;
@@ -245,9 +211,9 @@ impl World {
             gone.store.close().await;
         }
         let old = self.old.iter().map(|life| (life.feed(), life.epoch)).collect();
-        let today = Some(self.life.feed());
-        self.reached.change(|reached| (reached.today, reached.old) = (today, old));
-        self.relay();
+        let today = Some(self.stage.life.feed());
+        self.stage.reached.change(|reached| (reached.today, reached.old) = (today, old));
+        self.stage.relay();
     }
 
     async fn remember(&mut self, life: &Life) {
@@ -258,66 +224,42 @@ impl World {
         self.known.push(Known { epochs: life.own_epochs().await, uids });
     }
 
-    fn relay(&mut self) {
-        if let Some(carrier) = &self.carrier {
-            self.relays.lead(&self.life, carrier, self.random.u64(..));
-        }
-    }
-
     fn consume(&mut self) {
-        self.n_consumers += 1;
-        self.history.note(format!("consumer {}", self.n_consumers), "begins");
-        let feed = Arc::new(FaultyFeed::new(Arc::clone(&self.reached), self.random.u64(..)));
-        let carrier = self.carrier.clone().map(|carrier| Arc::new(carrier) as Arc<dyn Carrier>);
-        self.consumers.push(self.reader.consume(self.n_consumers, feed, carrier));
-        if self.consumers.len() > 2 {
+        self.stage.consume();
+        if self.stage.consumers.len() > 2 {
             self.end_consumer(0);
         }
     }
 
     fn crash_consumer(&mut self) {
-        if !self.consumers.is_empty() {
-            let n = self.random.usize(0..self.consumers.len());
+        if !self.stage.consumers.is_empty() {
+            let n = self.stage.random.usize(0..self.stage.consumers.len());
             self.end_consumer(n);
         }
-        if self.consumers.is_empty() {
+        if self.stage.consumers.is_empty() {
             self.consume();
         }
     }
 
     fn end_consumer(&mut self, n: usize) {
         self.n_crashes += 1;
-        let gone = self.consumers.remove(n);
-        self.history.note(format!("consumer {}", gone.number), "crashes");
+        let gone = self.stage.consumers.remove(n);
+        self.stage.history.note(format!("consumer {}", gone.number), "crashes");
         self.diverged.extend(gone.diverged());
     }
 
-    /// No more trouble; waits until the reader is where the source of today is.
+    /// Waits until the reader is where the source of today is.
     async fn heal(&mut self) -> Result<(), String> {
-        self.history.note("everything", "heals");
-        self.reached.change(|reached| reached.calm = true);
-        if let Some(carrier) = &self.carrier {
-            carrier.set_faults(Faults::NONE);
-        }
-        let until = Instant::now() + HEALED_WITHIN;
-        loop {
-            let heads = self.life.heads().await;
-            let epoch = self.life.epochs().await.current();
-            let marks = self.reader.watermarks().await;
+        let whole = async |stage: &Stage| {
+            let heads = stage.life.heads().await;
+            let epoch = stage.life.epochs().await.current();
+            let marks = stage.reader.watermarks().await;
             if marks.iter().copied().eq(heads.map(|(lane, head)| (lane, epoch, head))) {
-                self.history.note("everything", "has taken effect");
                 return Ok(());
             }
-            if Instant::now() >= until {
-                let state: Vec<_> = self.consumers.iter().map(Working::state).collect();
-                return Err(format!(
-                    "stuck: epoch {}, heads {heads:?}, watermarks {marks:?}\n{}",
-                    epoch.0,
-                    state.join("\n")
-                ));
-            }
-            sleep(Duration::from_millis(500)).await;
-        }
+            Err(format!("epoch {}, heads {heads:?}, watermarks {marks:?}", epoch.0))
+        };
+        self.stage.heal(whole).await
     }
 
     async fn look(mut self) -> Result<(), String> {
@@ -327,10 +269,10 @@ impl World {
         }
         let mut uids = BTreeSet::new();
         for lane in lanes() {
-            uids.extend(self.life.uids(lane).await);
+            uids.extend(self.stage.life.uids(lane).await);
         }
-        self.known.push(Known { epochs: self.life.own_epochs().await, uids });
-        for working in &self.consumers {
+        self.known.push(Known { epochs: self.stage.life.own_epochs().await, uids });
+        for working in &self.stage.consumers {
             self.diverged.extend(working.diverged());
         }
         let mut went_back = BTreeSet::new();
@@ -351,7 +293,7 @@ impl World {
     ) -> Result<(), String> {
         let mut path: Vec<i64> = Vec::new();
         let (mut applied, mut lost): (BTreeMap<i64, u32>, BTreeMap<i64, u32>) = Default::default();
-        for step in self.reader.history(lane).await {
+        for step in self.stage.reader.history(lane).await {
             match step {
                 Step::Applied { uid, .. } => {
                     *applied.entry(uid).or_default() += 1;
@@ -373,7 +315,7 @@ impl World {
                 }
             }
         }
-        let log = self.life.uids(lane).await;
+        let log = self.stage.life.uids(lane).await;
         if path != log {
             return Err(format!("lane {lane}: the log is {log:?}, what took effect is {path:?}"));
         }

@@ -2,27 +2,19 @@
 //!
 //! Positions are never used again here: nothing is ever lost, and every event takes effect once, in order per key.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use divisi_events::Carrier;
 use divisi_store::mutation::Mutation;
-use divisi_testkit::{
-    Disk, Faults, FaultyFeed, History, MemoryCarrier, Outcome, Reached, Seeds, Watched, simulate,
-};
-use fastrand::Rng;
+use divisi_testkit::{Faults, History, MemoryCarrier, Outcome, Seeds};
 use tokio::time::{Instant, sleep};
 
 use super::counted::{Counted, KEYS, lanes};
-use super::reader::{Reader, Step, Working};
-use super::relays::Relays;
-use super::source::Life;
+use super::reader::{Step, Working};
+use super::stage::{self, Stage};
 
 /// How many events are announced.
 const EVENTS: i64 = 40;
-/// How long healing may take, in simulated time.
-const HEALED_WITHIN: Duration = Duration::from_secs(15 * 60);
 
 /// How many seeds were played through a carrier, how many events the carriers have brought, and how often a lane went
 /// to the log.
@@ -92,24 +84,11 @@ fn a_relay_that_ignores_its_fence_does_no_harm() {
 }
 
 fn play(seed: u64, carrier: bool) -> Outcome {
-    simulate(seed, async {
-        let history = History::begin();
-        let broken = World::begin(seed, carrier, history.clone()).await.run().await.err();
-        Outcome { broken, history: history.to_string() }
-    })
+    stage::play(seed, async |history| World::begin(seed, carrier, history).await.run().await)
 }
 
 struct World {
-    random: Rng,
-    history: History,
-    disk: Disk,
-    life: Life,
-    reader: Reader,
-    reached: Arc<Watched<Reached>>,
-    carrier: Option<MemoryCarrier>,
-    relays: Relays,
-    consumers: Vec<Working>,
-    n_consumers: usize,
+    stage: Stage,
     falls: u64,
     produced: i64,
     versions: [i64; 4],
@@ -117,58 +96,37 @@ struct World {
 
 impl World {
     async fn begin(seed: u64, carrier: bool, history: History) -> World {
-        let mut random = Rng::with_seed(seed);
-        let mut disk = Disk::new().expect("a directory");
-        let life = Life::first(&mut disk).await;
-        let reader = Reader::open(&mut disk).await;
-        let reached =
-            Arc::new(Watched::new(Reached { today: Some(life.feed()), old: Vec::new(), calm: false }));
-        let carrier = carrier.then(|| MemoryCarrier::new(Faults::BAD_DAY, random.u64(..)));
-        if let Some(carrier) = &carrier {
-            reader.begin_on_carrier(&carrier.start()).await;
-        }
-        World {
-            random,
-            history,
-            disk,
-            life,
-            reader,
-            reached,
-            carrier,
-            relays: Relays::default(),
-            consumers: Vec::new(),
-            n_consumers: 0,
-            falls: 0,
-            produced: 0,
-            versions: [0; 4],
-        }
+        let stage = Stage::begin(seed, carrier.then_some(Faults::BAD_DAY), history).await;
+        World { stage, falls: 0, produced: 0, versions: [0; 4] }
     }
 
     async fn run(mut self) -> Result<(), String> {
-        let dies_after = Duration::from_millis(self.random.u64(0..20_000));
-        let dies = self.random.u8(0..3) == 0;
+        let dies_after = Duration::from_millis(self.stage.random.u64(0..20_000));
+        let dies = self.stage.random.u8(0..3) == 0;
         let began = Instant::now();
         let mut troubled_until = None;
         self.consume();
         self.relay();
         while troubled_until.is_none_or(|until| Instant::now() < until) {
-            let most = if self.random.u8(0..25) == 0 { 4_000 } else { 200 };
-            sleep(Duration::from_millis(self.random.u64(0..most))).await;
+            let most = if self.stage.random.u8(0..25) == 0 { 4_000 } else { 200 };
+            sleep(Duration::from_millis(self.stage.random.u64(0..most))).await;
             if dies && began.elapsed() >= dies_after {
-                self.carrier.iter().for_each(MemoryCarrier::die);
+                self.stage.carrier.iter().for_each(MemoryCarrier::die);
             }
             self.something().await;
             if self.produced >= EVENTS && troubled_until.is_none() {
                 self.owed().await;
-                troubled_until = Some(Instant::now() + Duration::from_millis(self.random.u64(0..5_000)));
+                troubled_until =
+                    Some(Instant::now() + Duration::from_millis(self.stage.random.u64(0..5_000)));
             }
         }
         self.heal().await?;
-        let falls = self.falls + self.consumers.iter().map(Working::falls).sum::<u64>();
-        let by_carrier = self.reader.by_carrier().await;
-        self.history
+        let falls = self.falls + self.stage.consumers.iter().map(Working::falls).sum::<u64>();
+        let by_carrier = self.stage.reader.by_carrier().await;
+        self.stage
+            .history
             .note("consumers", format!("{by_carrier} events by the carrier, {falls} falls to the log"));
-        PLAYED.fetch_add(u64::from(self.carrier.is_some()), Ordering::Relaxed);
+        PLAYED.fetch_add(u64::from(self.stage.carrier.is_some()), Ordering::Relaxed);
         BY_CARRIER.fetch_add(by_carrier, Ordering::Relaxed);
         FALLS.fetch_add(falls, Ordering::Relaxed);
         self.look().await
@@ -176,38 +134,39 @@ impl World {
 
     /// One thing happens.
     async fn something(&mut self) {
-        match self.random.u32(0..1_000) {
+        match self.stage.random.u32(0..1_000) {
             0..400 => self.announce().await,
             400..450 => {
-                self.history.note("relay", "crashes");
-                self.relays.crash(&mut self.random);
-                if self.relays.is_empty() {
+                self.stage.history.note("relay", "crashes");
+                self.stage.relays.crash(&mut self.stage.random);
+                if self.stage.relays.is_empty() {
                     self.relay();
                 }
             }
             450..490 => self.relay(),
             490..540 => self.consume(),
             540..600 => {
-                if !self.consumers.is_empty() {
-                    let gone = self.consumers.remove(self.random.usize(0..self.consumers.len()));
-                    self.history.note(format!("consumer {}", gone.number), "crashes");
+                if !self.stage.consumers.is_empty() {
+                    let gone =
+                        self.stage.consumers.remove(self.stage.random.usize(0..self.stage.consumers.len()));
+                    self.stage.history.note(format!("consumer {}", gone.number), "crashes");
                     self.falls += gone.falls();
                 }
-                if self.consumers.is_empty() {
+                if self.stage.consumers.is_empty() {
                     self.consume();
                 }
             }
             600..615 => self.restart().await,
             615..640 => {
-                let most = self.random.usize(1..=4);
-                if let Some(carrier) = &self.carrier {
-                    self.history.note("carrier", format!("forgets up to {most} records a lane"));
+                let most = self.stage.random.usize(1..=4);
+                if let Some(carrier) = &self.stage.carrier {
+                    self.stage.history.note("carrier", format!("forgets up to {most} records a lane"));
                     carrier.forget_tails(most);
                 }
             }
             640..645 => {
-                if let Some(carrier) = &self.carrier {
-                    self.history.note("carrier", "is deleted and made anew");
+                if let Some(carrier) = &self.stage.carrier {
+                    self.stage.history.note("carrier", "is deleted and made anew");
                     carrier.recreate();
                 }
             }
@@ -216,20 +175,20 @@ impl World {
     }
 
     async fn announce(&mut self) {
-        let n = self.random.i64(1..=3).min(EVENTS - self.produced);
+        let n = self.stage.random.i64(1..=3).min(EVENTS - self.produced);
         let mut events = Vec::new();
         for _ in 0..n {
-            let key = self.random.usize(0..4);
+            let key = self.stage.random.usize(0..4);
             // A key waits only for one before it, so that no two wait for each other.
-            let after = (key > 0 && self.random.f64() < 0.15).then(|| {
-                let other = self.random.usize(0..key);
-                (KEYS[other].clone(), self.versions[other] + self.random.i64(0..=1))
+            let after = (key > 0 && self.stage.random.f64() < 0.15).then(|| {
+                let other = self.stage.random.usize(0..key);
+                (KEYS[other].clone(), self.versions[other] + self.stage.random.i64(0..=1))
             });
-            let failures = if self.random.f64() < 0.1 { self.random.u8(1..=2) } else { 0 };
+            let failures = if self.stage.random.f64() < 0.1 { self.stage.random.u8(1..=2) } else { 0 };
             events.push(self.next(key, after.filter(|(_, version)| *version > 0), failures));
         }
         if !events.is_empty() {
-            self.life.announce(events).await;
+            self.stage.life.announce(events).await;
         }
     }
 
@@ -246,7 +205,9 @@ impl World {
         let waits = event.after.as_ref().map(|(key, version)| format!(", waits for {key} {version}"));
         let fails = if failures > 0 { format!(", fails {failures} times") } else { String::new() };
         let waits = waits.unwrap_or_default();
-        self.history.note("source", format!("{}: {} {}{waits}{fails}", event.uid, event.key, event.version));
+        self.stage
+            .history
+            .note("source", format!("{}: {} {}{waits}{fails}", event.uid, event.key, event.version));
         event
     }
 
@@ -254,74 +215,56 @@ impl World {
     async fn owed(&mut self) {
         for key in 0..3 {
             let event = self.next(key, None, 0);
-            self.life.announce(vec![event]).await;
+            self.stage.life.announce(vec![event]).await;
         }
     }
 
     fn relay(&mut self) {
-        if let Some(carrier) = &self.carrier {
-            self.history.note("relay", "another one leads");
-            self.relays.lead(&self.life, carrier, self.random.u64(..));
+        if self.stage.carrier.is_some() {
+            self.stage.history.note("relay", "another one leads");
+            self.stage.relay();
         }
     }
 
     fn consume(&mut self) {
-        self.n_consumers += 1;
-        self.history.note(format!("consumer {}", self.n_consumers), "begins");
-        let feed = Arc::new(FaultyFeed::new(Arc::clone(&self.reached), self.random.u64(..)));
-        let carrier = self.carrier.clone().map(|carrier| Arc::new(carrier) as Arc<dyn Carrier>);
-        self.consumers.push(self.reader.consume(self.n_consumers, feed, carrier));
-        if self.consumers.len() > 3 {
-            self.falls += self.consumers.remove(0).falls();
+        self.stage.consume();
+        if self.stage.consumers.len() > 3 {
+            self.falls += self.stage.consumers.remove(0).falls();
         }
     }
 
     /// The source stops and starts: its file stays as it is.
     async fn restart(&mut self) {
-        self.history.note("source", "restarts");
-        self.relays.crash_all();
-        self.reached.change(|reached| reached.today = None);
-        self.life.log.close();
-        self.life.store.close().await;
-        sleep(Duration::from_millis(self.random.u64(0..2_000))).await;
-        self.life.reopen(&self.disk).await;
-        self.reached.change(|reached| reached.today = Some(self.life.feed()));
+        self.stage.history.note("source", "restarts");
+        self.stage.relays.crash_all();
+        self.stage.reached.change(|reached| reached.today = None);
+        self.stage.life.log.close();
+        self.stage.life.store.close().await;
+        sleep(Duration::from_millis(self.stage.random.u64(0..2_000))).await;
+        self.stage.life.reopen(&self.stage.disk).await;
+        self.stage.reached.change(|reached| reached.today = Some(self.stage.life.feed()));
         self.relay();
     }
 
-    /// No more trouble; waits until everything has taken effect.
+    /// Waits until everything has taken effect.
     async fn heal(&mut self) -> Result<(), String> {
-        self.history.note("everything", "heals");
-        self.reached.change(|reached| reached.calm = true);
-        if let Some(carrier) = &self.carrier {
-            carrier.set_faults(Faults::NONE);
-        }
-        let until = Instant::now() + HEALED_WITHIN;
-        loop {
-            let heads = self.life.heads().await;
-            let marks = self.reader.watermarks().await;
-            let parked = self.reader.parked().await;
-            let reached = marks.iter().map(|(lane, _, pos)| (*lane, *pos)).eq(heads);
-            if reached && parked == 0 {
-                self.history.note("everything", "has taken effect");
+        let whole = async |stage: &Stage| {
+            let heads = stage.life.heads().await;
+            let marks = stage.reader.watermarks().await;
+            let parked = stage.reader.parked().await;
+            if parked == 0 && marks.iter().map(|(lane, _, pos)| (*lane, *pos)).eq(heads) {
                 return Ok(());
             }
-            if Instant::now() >= until {
-                let state: Vec<_> = self.consumers.iter().map(Working::state).collect();
-                return Err(format!(
-                    "stuck: heads {heads:?}, watermarks {marks:?}, parked {parked} {}\n{}",
-                    self.reader.parked_keys().await,
-                    state.join("\n")
-                ));
-            }
-            sleep(Duration::from_millis(500)).await;
-        }
+            let keys = stage.reader.parked_keys().await;
+            Err(format!("heads {heads:?}, watermarks {marks:?}, parked {parked} {keys}"))
+        };
+        self.stage.heal(whole).await
     }
 
     async fn look(&self) -> Result<(), String> {
         let mut applied: [Vec<i64>; 4] = Default::default();
         for lane in lanes() {
-            for step in self.reader.history(lane).await {
+            for step in self.stage.reader.history(lane).await {
                 match step {
                     Step::WentBack { to, .. } => {
                         return Err(format!("lane {lane} went back to {to}, and nothing was lost"));
