@@ -23,7 +23,7 @@ use crate::carrier::{Carrier, CarrierError, Head, Hint, PublishError};
 use crate::epochs;
 use crate::fetch::{BYTES_MAX, Feed, Fetch, FetchRefused, Fetched, LaneWanted, RECORDS_MAX};
 
-pub use lease::{Granted, Lease};
+pub use lease::{Granted, Lease, Leased};
 pub use start::{Ahead, Start, start_at};
 
 /// How often a relay tells what its source's epochs and heads are, on the carrier.

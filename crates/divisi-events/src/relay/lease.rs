@@ -1,7 +1,10 @@
 //! Which relay publishes a topic now.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use divisi_call::BoxFuture;
-use divisi_store::{Read, Store, StoreError, Tx};
+use divisi_store::{Class, Read, Store, StoreError, Tx, TxFailed, lease};
 
 /// Grants a name to one relay at a time, each time with a higher token.
 ///
@@ -53,5 +56,47 @@ impl Lease for Granted {
         _token: u64,
     ) -> BoxFuture<'a, Result<bool, StoreError>> {
         Box::pin(async { Ok(true) })
+    }
+}
+
+/// The lease where several processes write one database: a row of it, by its clock.
+#[derive(Debug, Clone)]
+pub struct Leased {
+    store: Store,
+    owner: Arc<str>,
+    ttl: Duration,
+}
+
+impl Leased {
+    /// Grants the leases of relays of `store` to `owner`, which is made anew by each process at its start.
+    pub fn new(store: Store, owner: impl Into<Arc<str>>) -> Leased {
+        Leased { store, owner: owner.into(), ttl: lease::TTL }
+    }
+
+    /// The same for so long: the relay renews it in good time.
+    #[must_use]
+    pub fn ttl(mut self, ttl: Duration) -> Leased {
+        self.ttl = ttl;
+        self
+    }
+}
+
+impl Lease for Leased {
+    fn take<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<u64>, StoreError>> {
+        Box::pin(async move {
+            let taken = self
+                .store
+                .run(Class::Consumer, async |tx: &mut Tx| lease::take(tx, name, &self.owner, self.ttl).await);
+            taken.await.map(|(token, _)| token).map_err(TxFailed::into_error)
+        })
+    }
+
+    fn holds<'a>(
+        &'a self,
+        tx: &'a mut Tx,
+        name: &'a str,
+        token: u64,
+    ) -> BoxFuture<'a, Result<bool, StoreError>> {
+        Box::pin(async move { lease::holds(tx, name, &self.owner, token).await })
     }
 }

@@ -5,11 +5,23 @@ use std::sync::Arc;
 use divisi_store::inbox::Watermark;
 use divisi_store::{Lane, Read, StoreError, StoreErrorKind};
 use tokio::time::Instant;
-use tracing::{debug, error, info, warn};
 
 use super::{Input, Next, unless};
 use crate::consumer::batch::{self, Ended, Halt};
 use crate::consumer::status::LaneState;
+
+/// Says something of one lane: every line of it names the same things.
+macro_rules! of_lane {
+    ($level:ident, $input:ident, $lane:expr, $($what:tt)+) => {
+        tracing::$level!(
+            consumer.name = %$input.shared.name,
+            event.source = %$input.inbox.source,
+            event.topic = %$input.inbox.topic,
+            event.lane = $lane.0,
+            $($what)+
+        )
+    };
+}
 
 impl Input {
     /// Begins a transaction for every lane that can go on.
@@ -85,10 +97,10 @@ impl Input {
             }
             Ended::Failed(error) => self.failed(n, error, now),
             Ended::Unknown(error) => {
-                warn!(
-                    consumer.name = %self.shared.name,
-                    event.topic = %self.inbox.topic,
-                    event.lane = lane.0,
+                of_lane!(
+                    warn,
+                    self,
+                    lane,
                     error = %error,
                     "it is not known whether a batch of lane {lane} happened: its watermark is read again"
                 );
@@ -140,11 +152,10 @@ impl Input {
             Halt::Pause(reason) => {
                 let options = self.shared.options.pause;
                 if !queue.is_paused() {
-                    error!(
-                        consumer.name = %self.shared.name,
-                        event.source = %self.inbox.source,
-                        event.topic = %self.inbox.topic,
-                        event.lane = queue.lane.0,
+                    of_lane!(
+                        error,
+                        self,
+                        queue.lane,
                         "lane {} of `{}` is paused, since too much failed: {reason}",
                         queue.lane,
                         self.inbox.topic
@@ -161,21 +172,19 @@ impl Input {
         let Some(queue) = self.lanes.get_mut(n) else { return };
         let attempts = queue.back_off(now, |attempts| options.backoff.after(attempts));
         if attempts == 1 {
-            warn!(
-                consumer.name = %self.shared.name,
-                event.source = %self.inbox.source,
-                event.topic = %self.inbox.topic,
-                event.lane = queue.lane.0,
+            of_lane!(
+                warn,
+                self,
+                queue.lane,
                 "lane {} of `{}` waits and tries again: {reason}",
                 queue.lane,
                 self.inbox.topic
             );
         } else if queue.alarm(now, options.alarm_after) {
-            error!(
-                consumer.name = %self.shared.name,
-                event.source = %self.inbox.source,
-                event.topic = %self.inbox.topic,
-                event.lane = queue.lane.0,
+            of_lane!(
+                error,
+                self,
+                queue.lane,
                 attempts,
                 "lane {} of `{}` has not gone on for {:?}: {reason}",
                 queue.lane,
@@ -189,14 +198,7 @@ impl Input {
     pub(super) fn goes_on(&mut self, n: usize) {
         let Some(queue) = self.lanes.get_mut(n) else { return };
         if queue.free_again() {
-            info!(
-                consumer.name = %self.shared.name,
-                event.topic = %self.inbox.topic,
-                event.lane = queue.lane.0,
-                "lane {} of `{}` goes on",
-                queue.lane,
-                self.inbox.topic
-            );
+            of_lane!(info, self, queue.lane, "lane {} of `{}` goes on", queue.lane, self.inbox.topic);
             self.tell_lane(n, LaneState::Following);
         }
     }
@@ -204,15 +206,7 @@ impl Input {
     pub(super) fn stop_lane(&mut self, n: usize, reason: String) {
         let Some(queue) = self.lanes.get_mut(n) else { return };
         queue.stop();
-        error!(
-            consumer.name = %self.shared.name,
-            event.source = %self.inbox.source,
-            event.topic = %self.inbox.topic,
-            event.lane = queue.lane.0,
-            "lane {} of `{}` stops: {reason}",
-            queue.lane,
-            self.inbox.topic
-        );
+        of_lane!(error, self, queue.lane, "lane {} of `{}` stops: {reason}", queue.lane, self.inbox.topic);
         self.tell_lane(n, LaneState::Stopped { reason });
     }
 
@@ -225,10 +219,10 @@ impl Input {
     }
 
     pub(super) fn skipped(&self, lane: Lane, skipped: i64) {
-        debug!(
-            consumer.name = %self.shared.name,
-            event.topic = %self.inbox.topic,
-            event.lane = lane.0,
+        of_lane!(
+            debug,
+            self,
+            lane,
             "skipped {skipped} events of lane {lane}: another consumer of this name has applied them"
         );
     }
