@@ -18,6 +18,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("divisi-store", &["divisi-contract"]),
     ("divisi-tcp", &["divisi-call", "divisi-contract"]),
     ("divisi-sqlite", &["divisi-contract", "divisi-store"]),
+    ("divisi-postgres", &["divisi-contract", "divisi-store"]),
     ("divisi-events", &["divisi-call", "divisi-contract", "divisi-macros", "divisi-store"]),
     ("divisi-host", &["divisi-call", "divisi-contract", "divisi-events", "divisi-store", "divisi-tcp"]),
     ("divisi-gateway", &["divisi-call", "divisi-contract", "divisi-host"]),

@@ -5,7 +5,7 @@
 //!
 //! In order of use: [`store`] (the handle), [`transaction`] (the unit in which state and events are saved),
 //! [`value`] (rows in and out), [`record`] (an event in the log), [`outbox`] (reading the log), [`epoch`] (when a
-//! database goes back in time), [`inbox`], [`parked`], [`reader`], [`seen`] (table families that back ends share),
+//! database goes back in time), [`inbox`], [`parked`], [`reader`], [`seen`], [`lease`] (table families that back ends share),
 //! [`backend`] (the seam that SQLite and PostgreSQL implement), [`migration`].
 //!
 //! The statements of the table families are one text for both dialects and live here, once; what differs (connecting,
@@ -19,6 +19,7 @@ pub mod epoch;
 pub mod error;
 pub mod failpoint;
 pub mod inbox;
+pub mod lease;
 pub mod migration;
 pub mod mutation;
 pub mod outbox;

@@ -1,6 +1,6 @@
 //! Every shared statement is one that PostgreSQL understands.
 
-use divisi_store::{Class, Read, Row, StoreError, Tx, ValueRef, inbox, parked, projection};
+use divisi_store::{Class, Read, Row, StoreError, Tx, ValueRef, inbox, lease, parked, projection};
 
 use crate::fixture::databases;
 
@@ -9,7 +9,7 @@ async fn every_shared_statement_is_understood() {
     let (store, _) = databases().await.bank().await;
     let locked = [inbox::READ_LOCKED, inbox::LOOK_LOCKED];
     let all =
-        inbox::STATEMENTS.iter().chain(parked::STATEMENTS).chain(&projection::STATEMENTS).chain(&locked);
+        inbox::STATEMENTS.iter().chain(parked::STATEMENTS).chain(&projection::STATEMENTS).chain(&lease::STATEMENTS).chain(&locked);
     for sql in all {
         let n_params = (1..=20).rev().find(|n| sql.contains(&format!("${n}"))).unwrap_or(0);
         let params = vec![ValueRef::Null; n_params];

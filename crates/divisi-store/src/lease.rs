@@ -1,0 +1,61 @@
+//! Leases: which of several instances of a service does a piece of work now. PostgreSQL alone has the table: where one
+//! process owns the database, every lease is granted.
+//!
+//! A lease saves work and nothing else. Whoever was stopped for longer than its time and goes on may believe that it
+//! still holds it; what makes that harmless is the watermark, and the token where one is compared.
+//!
+//! Time is the database's, so the clocks of instances do not matter. A token is given with each change of the holder, and
+//! is higher than all before it.
+
+use std::time::Duration;
+
+use crate::error::StoreError;
+use crate::params;
+use crate::transaction::{Read, Tx};
+
+/// How long a lease lasts without being renewed; who holds it renews it in a third of that.
+pub const TTL: Duration = Duration::from_secs(10);
+
+const TAKE: &str = "INSERT INTO divisi_lease AS l (name, owner, token, expires_at) VALUES ($1, $2, 1, divisi_now() + $3) \
+     ON CONFLICT (name) DO UPDATE SET owner = excluded.owner, expires_at = excluded.expires_at, \
+     token = CASE WHEN l.owner = excluded.owner AND l.expires_at > divisi_now() THEN l.token ELSE l.token + 1 END \
+     WHERE l.owner = excluded.owner OR l.expires_at <= divisi_now() RETURNING token";
+const HOLDS: &str =
+    "SELECT count(*) FROM divisi_lease WHERE name = $1 AND owner = $2 AND token = $3 AND expires_at > divisi_now()";
+/// The row stays: its token must not begin anew.
+const RELEASE: &str = "UPDATE divisi_lease SET expires_at = 0 WHERE name = $1 AND owner = $2 AND token = $3";
+const HELD: &str = "SELECT name, owner FROM divisi_lease WHERE starts_with(name, $1) AND expires_at > divisi_now() ORDER BY name";
+
+/// Every statement of this family; only PostgreSQL has its table.
+pub const STATEMENTS: [&str; 4] = [TAKE, HOLDS, RELEASE, HELD];
+
+/// Takes a lease, or renews it; its token, or `None` while somebody else holds it. `owner` is made anew by each process
+/// at its start, never the name of its machine.
+pub async fn take(
+    tx: &mut Tx,
+    name: &str,
+    owner: &str,
+    ttl: Duration,
+) -> Result<Option<u64>, StoreError> {
+    let micros = i64::try_from(ttl.as_micros()).unwrap_or(i64::MAX / 2);
+    let row: Option<(i64,)> = tx.query_opt(TAKE, params![name, owner, micros]).await?;
+    Ok(row.map(|(token,)| token.unsigned_abs()))
+}
+
+/// Whether a lease is still held under this token.
+pub async fn holds(read: &mut Read, name: &str, owner: &str, token: u64) -> Result<bool, StoreError> {
+    let token = i64::try_from(token).unwrap_or(i64::MAX);
+    let (n,): (i64,) = read.query_one(HOLDS, params![name, owner, token]).await?;
+    Ok(n > 0)
+}
+
+/// Gives a lease back before its time, so that another instance need not wait; whether it was held.
+pub async fn release(tx: &mut Tx, name: &str, owner: &str, token: u64) -> Result<bool, StoreError> {
+    let token = i64::try_from(token).unwrap_or(i64::MAX);
+    tx.execute(RELEASE, params![name, owner, token]).await.map(|n| n > 0)
+}
+
+/// Who holds the leases whose names begin with `prefix`: name and owner, in order of names.
+pub async fn held(read: &mut Read, prefix: &str) -> Result<Vec<(String, String)>, StoreError> {
+    read.query(HELD, params![prefix]).await
+}
