@@ -12,10 +12,11 @@
 //! In order of use: [`handler`] (what a service does with an event), [`fetch`] (the one question that a consumer
 //! asks), [`event_log`] (the contract that carries it), [`tail`] and [`log_feed`] (who answers it), [`epochs`] (when a
 //! source goes back in time), [`consumer`] (feed to inbox to handler, in one transaction), [`projection`] (events
-//! folded into a read model), [`carrier`] and [`relay`] (a broker between), [`lane`] (when a reader of a broker asks
-//! the log).
+//! folded into a read model), [`carrier`], [`cloud_event`] and [`relay`] (a broker between, how events look there, who
+//! brings them), [`lane`] (when a reader of a broker asks the log).
 
 pub mod carrier;
+pub mod cloud_event;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 pub mod consumer;
