@@ -87,7 +87,7 @@ impl Projection {
                 asked = self.rebuilds.recv() => self.wanted |= asked.is_some(),
                 () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
                     let removed = if self.wanted { self.make_way().await } else { self.forget_previous().await };
-                    if removal.went(removed)? && self.wanted {
+                    if removal.went(self.spec.name, removed)? && self.wanted {
                         stop_running(&mut self.active).await;
                         return Ok(Next::Rebuild);
                     }

@@ -24,11 +24,18 @@ impl Removal {
     }
 
     /// Whether it worked. Only trouble of another kind than that something cannot be removed is an error.
-    pub(super) fn went(&mut self, removed: Result<(), ProjectionError>) -> Result<bool, ProjectionError> {
+    pub(super) fn went(
+        &mut self,
+        name: &str,
+        removed: Result<(), ProjectionError>,
+    ) -> Result<bool, ProjectionError> {
         let failed = match removed {
             Ok(()) => {
                 if std::mem::take(&mut self.attempts) > 0 {
-                    info!("what could not be removed before is removed now");
+                    info!(
+                        projection.name = name,
+                        "the version of `{name}` that could not be removed is gone now"
+                    );
                 }
                 self.again_at = None;
                 return Ok(true);
@@ -40,7 +47,7 @@ impl Removal {
         let pause = ConsumerOptions::default().backoff.after(self.attempts);
         self.again_at = Some(Instant::now() + pause);
         if self.attempts == 1
-            && let ProjectionError::Remove { name, version, .. } = &failed
+            && let ProjectionError::Remove { version, .. } = &failed
         {
             warn!(
                 projection.name = name,
