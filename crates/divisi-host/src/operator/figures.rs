@@ -1,6 +1,6 @@
 //! Has services count: those of this process at their desks, others on this machine through their sockets.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,34 +39,37 @@ enum Asked<T> {
 }
 
 impl Counting {
-    /// What all of them count. One that does not answer is said to be down.
+    /// What all of them count. One that does not answer is said to be down, and asked no more.
     pub(crate) async fn figures(&self) -> Vec<Figure> {
-        let mut figures = Vec::new();
+        let (mut figures, mut well) = (Vec::new(), BTreeSet::new());
         for service in self.here.keys().chain(&self.others) {
-            let up = |up| Figure::new(names::SERVICE_UP, &[("service", service.as_str())], up);
-            match self.ask::<Vec<Figure>>(service, Question::Figures).await {
-                Asked::Answer(counted) => {
-                    figures.push(up(1));
-                    figures.extend(counted);
-                    self.behind(service, &mut figures).await;
-                }
-                Asked::Silent => figures.push(up(0)),
-                Asked::Elsewhere => {}
+            let counted = self.ask::<Vec<Figure>>(service, Question::Figures).await;
+            let up = match &counted {
+                Asked::Answer(_) => 1,
+                Asked::Silent => 0,
+                Asked::Elsewhere => continue,
+            };
+            figures.push(Figure::new(names::SERVICE_UP, &[("service", service.as_str())], up));
+            if let Asked::Answer(counted) = counted {
+                figures.extend(counted);
+                well.insert(service);
             }
+        }
+        for service in &well {
+            self.behind(service, &well, &mut figures).await;
         }
         figures
     }
 
     /// How far the consumers of a service are behind: they say where they are, the sources what comes after that.
-    async fn behind(&self, service: &ServiceName, figures: &mut Vec<Figure>) {
+    async fn behind(&self, service: &ServiceName, well: &BTreeSet<&ServiceName>, figures: &mut Vec<Figure>) {
         let Asked::Answer(standings) = self.ask::<Vec<Standing>>(service, Question::Standing).await else {
             return;
         };
         for Standing { reader, version, source, topic, lanes, .. } in standings {
             let question = Question::Unread { topic: topic.clone(), lanes };
-            let Asked::Answer(unread) = self.ask::<Unread>(&source.as_str().into(), question).await else {
-                continue;
-            };
+            let Some(owner) = well.iter().find(|owner| owner.as_str() == source) else { continue };
+            let Asked::Answer(unread) = self.ask::<Unread>(owner, question).await else { continue };
             let version = version.map(|version| version.to_string());
             let mut labels = vec![("consumer", reader.as_str())];
             labels.extend(version.as_deref().map(|version| ("version", version)));
