@@ -94,8 +94,10 @@ impl Postgres {
         let core =
             Arc::new(Core::new(name.service.clone(), schema.topics.clone(), self.options.clone(), pool));
         core.begin_epoch(Reason::OtherLife).await.map_err(|error| open_error(&place.what, error))?;
-        let watch = tokio::spawn(watch::watch(Arc::clone(&core), connector));
-        let backend = Arc::new(PostgresStore { core, tasks: Mutex::new(vec![watch]) });
+        // Without topics there is no log, and nothing to watch.
+        let watch =
+            (!schema.topics.is_empty()).then(|| tokio::spawn(watch::watch(Arc::clone(&core), connector)));
+        let backend = Arc::new(PostgresStore { core, tasks: Mutex::new(watch.into_iter().collect()) });
         let store = Store::new(
             Arc::clone(&backend) as Arc<dyn Backend>,
             name.service.clone(),

@@ -21,6 +21,7 @@ pub(crate) const VERSION_MIN: i64 = 150_000;
 #[derive(Clone)]
 pub(crate) struct Connector {
     pub(crate) config: Config,
+    pub(crate) schema: String,
     tls: Option<MakeRustlsConnect>,
     settings: String,
 }
@@ -38,7 +39,8 @@ impl Connector {
             SslMode::Disable => None,
             _ => Some(crate::tls::connector(options)?),
         };
-        Ok(Connector { config: place.config.clone(), tls, settings: settings(place, options) })
+        let (config, schema) = (place.config.clone(), place.schema.clone());
+        Ok(Connector { config, schema, tls, settings: settings(place, options) })
     }
 
     /// Connects, before anything is set.

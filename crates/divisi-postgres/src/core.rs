@@ -7,7 +7,7 @@ use deadpool_postgres::{Client, Pool, PoolError};
 use divisi_contract::ServiceName;
 use divisi_store::{Class, Committed, Epoch, Lane, Pos, Record, StoreError, StoreErrorKind};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::epochs::{self, Reason};
 use crate::error::store_error;
@@ -52,13 +52,19 @@ impl Core {
     /// has closed meanwhile are passed over.
     pub(crate) async fn begin(&self, class: Option<Class>, begin: &str) -> Result<Link, StoreError> {
         let mut permits = self.permits(class).await?;
-        let patience = self.options.statement_timeout.saturating_add(self.options.silence_timeout);
+        let began = Instant::now();
         for _ in 0..=self.options.connections_max.max(2) {
             let (client, held) = self.client(permits).await?;
-            match Link::begin(client, held, begin, patience).await {
+            match Link::begin(client, held, begin, &self.options).await {
                 Ok(link) => return Ok(link),
-                // Whatever else the server says, it says to everybody.
-                Err((error, _)) if error.kind != StoreErrorKind::Busy => return Err(error),
+                // Whatever else the server says, it says to everybody; and one that is silent is so on every connection.
+                Err((error, _))
+                    if error.kind != StoreErrorKind::Busy
+                        || began.elapsed() > self.options.connection_wait =>
+                {
+                    self.forget();
+                    return Err(error);
+                }
                 Err((_, held)) => permits = held,
             }
             self.forget();
@@ -78,7 +84,11 @@ impl Core {
 
     async fn permits(&self, class: Option<Class>) -> Result<Permits, StoreError> {
         let of_consumer = match class {
-            Some(Class::Consumer) => Some(self.permit(&self.free_for_consumers).await?),
+            // A lane can wait as long as there is work in others; nobody else waits for it.
+            Some(Class::Consumer) => {
+                let share = Arc::clone(&self.free_for_consumers).acquire_owned();
+                Some(share.await.map_err(|_| closed())?)
+            }
             Some(Class::Call) | None => None,
         };
         Ok((self.permit(&self.free).await?, of_consumer))
@@ -120,7 +130,7 @@ impl Core {
 
     /// Notes the epoch of today, as the database said; what is in memory of another one is forgotten.
     pub(crate) fn enter(&self, epoch: Epoch) {
-        if self.epoch.fetch_max(epoch.0, Ordering::SeqCst) < epoch.0 {
+        if self.epoch.swap(epoch.0, Ordering::SeqCst) != epoch.0 {
             self.forget();
         }
     }

@@ -16,6 +16,7 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{Error, Statement};
 
 use crate::error::{is_fatal, is_lost, is_stale_plan, store_error};
+use crate::options::Options;
 use crate::scan;
 use crate::value::{Bound, Found};
 
@@ -64,12 +65,15 @@ impl Link {
         client: Client,
         permits: Permits,
         begin: &str,
-        patience: Duration,
+        options: &Options,
     ) -> Result<Link, (StoreError, Permits)> {
+        // Nothing holds BEGIN up but a server that is silent.
+        let patience = options.silence_timeout;
         let mut link = Link { client: Some(client), state: State::Open, patience, permits: None };
         match link.batch(begin).await {
             Ok(()) => {
                 link.permits = Some(permits);
+                link.patience = options.statement_timeout.saturating_add(options.silence_timeout);
                 Ok(link)
             }
             Err(error) => Err((error, permits)),

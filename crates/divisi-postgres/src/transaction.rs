@@ -49,6 +49,9 @@ impl Transaction {
                 Err(CommitError::MayHaveHappened(error))
             }
             Err(CommitError::DidNotHappen(error)) => {
+                if self.link.is_broken() {
+                    self.core.forget();
+                }
                 self.link.roll_back().await;
                 let other_life = code(&error) == Some(OTHER_LIFE);
                 let Transaction { link, core, .. } = self;

@@ -35,9 +35,9 @@ const RECONNECT: (Duration, Duration) = (Duration::from_millis(50), Duration::fr
 
 const CHANNEL: &str = "divisi_log";
 const EPOCH: &str = "SELECT epoch FROM divisi_meta";
-/// Sessions of other stores of this database that watch, by the name that they give themselves.
+/// Other sessions that watch this schema, by the name that they give themselves.
 const OTHERS: &str = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
-                      AND application_name LIKE 'divisi watch %' AND pid <> pg_backend_pid()";
+                      AND application_name = current_setting('application_name') AND pid <> pg_backend_pid()";
 /// The work of this session is nothing that must be on disk.
 const SETTINGS: &str = "SET synchronous_commit TO off; SET statement_timeout TO '10s'";
 
@@ -62,7 +62,7 @@ async fn watch_once(
     me: &str,
 ) -> Result<std::convert::Infallible, StoreError> {
     let mut config = connector.config.clone();
-    config.application_name(format!("divisi watch {me}"));
+    config.application_name(format!("divisi watch {}", connector.schema));
     let connecting = timeout(PATIENCE, connector.connect_bare(&config)).await;
     let (client, wire) = connecting.map_err(|_| silent())?.map_err(store_error)?;
     let hurry = Notify::new();

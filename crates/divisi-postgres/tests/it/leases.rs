@@ -62,7 +62,9 @@ async fn of_many_who_ask_at_once_one_gets_it() {
             asking.spawn(async move {
                 let name = format!("work/{round}");
                 let taken: Result<_, TxFailed<StoreError>> = store
-                    .run(Class::Call, async |tx: &mut Tx| lease::take(tx, &name, &format!("i{n}"), LONG).await)
+                    .run(Class::Call, async |tx: &mut Tx| {
+                        lease::take(tx, &name, &format!("i{n}"), LONG).await
+                    })
                     .await;
                 taken.expect("the database answers").0
             });
@@ -81,10 +83,13 @@ async fn a_relays_lease_is_a_row_of_its_database() {
     let second = Leased::new(store.clone(), "b");
     let token = first.take("relay/x").await.expect("an answer").expect("it is free");
     assert_eq!(second.take("relay/x").await.expect("an answer"), None);
-    let later =
-        eventually("its time is over", async || second.take("relay/x").await.expect("an answer"), Option::is_some)
-            .await
-            .expect("a token");
+    let later = eventually(
+        "its time is over",
+        async || second.take("relay/x").await.expect("an answer"),
+        Option::is_some,
+    )
+    .await
+    .expect("a token");
     assert!(later > token);
     let fenced: Result<_, TxFailed<StoreError>> = store
         .run(Class::Consumer, async |tx: &mut Tx| {

@@ -10,6 +10,7 @@ mod instances;
 mod leases;
 mod opening;
 mod outcomes;
+mod projection;
 mod proxy;
 mod retention;
 mod statements;

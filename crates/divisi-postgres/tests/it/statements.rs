@@ -8,8 +8,12 @@ use crate::fixture::databases;
 async fn every_shared_statement_is_understood() {
     let (store, _) = databases().await.bank().await;
     let locked = [inbox::READ_LOCKED, inbox::LOOK_LOCKED];
-    let all =
-        inbox::STATEMENTS.iter().chain(parked::STATEMENTS).chain(&projection::STATEMENTS).chain(&lease::STATEMENTS).chain(&locked);
+    let all = inbox::STATEMENTS
+        .iter()
+        .chain(parked::STATEMENTS)
+        .chain(&projection::STATEMENTS)
+        .chain(&lease::STATEMENTS)
+        .chain(&locked);
     for sql in all {
         let n_params = (1..=20).rev().find(|n| sql.contains(&format!("${n}"))).unwrap_or(0);
         let params = vec![ValueRef::Null; n_params];

@@ -186,10 +186,13 @@ async fn consumers_leave_connections_to_calls() {
     let backend = store.backend();
     let first = backend.begin(divisi_store::Class::Consumer).await.expect("a connection");
     let second = backend.begin(divisi_store::Class::Consumer).await.expect("a connection");
-    let third =
-        backend.begin(divisi_store::Class::Consumer).await.map(drop).expect_err("their share is used up");
-    assert!(third.is_transient(), "{third:?}");
+    let mut third = backend.begin(divisi_store::Class::Consumer);
+    let waits = tokio::time::timeout(Duration::from_millis(500), &mut third).await;
+    assert!(waits.is_err(), "their share is used up: it waits");
     deposit(&store, "a", 1).await.expect("a call has one");
-    drop((first, second));
-    backend.begin(divisi_store::Class::Consumer).await.map(drop).expect("they came back");
+    let call = backend.begin(divisi_store::Class::Call).await.expect("a connection");
+    let refused = backend.begin(divisi_store::Class::Call).await.map(drop).expect_err("none is left");
+    assert!(refused.is_transient(), "{refused:?}");
+    drop((call, first, second));
+    third.await.map(drop).expect("they came back");
 }

@@ -58,7 +58,8 @@ async fn a_certificate_that_is_trusted_is_asked_for_by_require() {
     let store = open(&databases, "sslmode=require", Some(roots.clone())).await.expect("it opens");
     deposit(&store, "a", 1).await.expect("it commits");
     assert!(is_encrypted(&store).await);
-    let plain = open(&databases, "sslmode=disable", None).await.expect("it opens, on a network that is trusted");
+    let plain =
+        open(&databases, "sslmode=disable", None).await.expect("it opens, on a network that is trusted");
     assert!(!is_encrypted(&plain).await);
     // Whoever signed it is not one that is trusted.
     let other = directory.path().join("other.pem");
