@@ -28,8 +28,8 @@ pub(crate) struct Connector {
 
 /// A session's own end: what it hears from the server besides answers.
 pub(crate) enum Wire {
-    Plain(Connection<Socket, NoTlsStream>),
-    Tls(Connection<Socket, <MakeRustlsConnect as MakeTlsConnect<Socket>>::Stream>),
+    Plain(Box<Connection<Socket, NoTlsStream>>),
+    Tls(Box<Connection<Socket, <MakeRustlsConnect as MakeTlsConnect<Socket>>::Stream>>),
 }
 
 impl Connector {
@@ -48,11 +48,11 @@ impl Connector {
         match &self.tls {
             None => {
                 let (session, wire) = config.connect(NoTls).await?;
-                Ok((session, Wire::Plain(wire)))
+                Ok((session, Wire::Plain(Box::new(wire))))
             }
             Some(tls) => {
                 let (session, wire) = config.connect(tls.clone()).await?;
-                Ok((session, Wire::Tls(wire)))
+                Ok((session, Wire::Tls(Box::new(wire))))
             }
         }
     }
@@ -71,8 +71,8 @@ impl Connect for Connector {
             // Aborted by the pool, which owns it, when the connection is thrown away.
             let driver = tokio::spawn(async move {
                 let ended = match wire {
-                    Wire::Plain(wire) => wire.await,
-                    Wire::Tls(wire) => wire.await,
+                    Wire::Plain(wire) => (*wire).await,
+                    Wire::Tls(wire) => (*wire).await,
                 };
                 if let Err(error) = ended {
                     tracing::debug!(error = %error, "a connection to the database has ended");
@@ -135,8 +135,8 @@ pub(crate) async fn create_database(connector: &Connector, place: &Place) -> Res
     let (session, wire) = connector.connect_bare(&config).await.map_err(failed)?;
     let driver = async {
         match wire {
-            Wire::Plain(wire) => wire.await,
-            Wire::Tls(wire) => wire.await,
+            Wire::Plain(wire) => (*wire).await,
+            Wire::Tls(wire) => (*wire).await,
         }
     };
     let sql = format!("CREATE DATABASE {} ENCODING 'UTF8' TEMPLATE template0", quoted(place.database()));

@@ -18,7 +18,7 @@ const OWN: [Migration; 1] =
     [Migration::new(1, "the framework's tables", include_str!("../migrations/0001_divisi.sql"))];
 
 /// What the lock is taken on, beside the schema: any number that nobody else takes.
-const LOCK: i32 = 0x0d1_715_1;
+const LOCK: i32 = 0x00d1_7151;
 
 /// A connection that migrates. It is not given back to the pool unless all went well.
 pub(crate) struct Migrating<'a> {

@@ -68,8 +68,8 @@ async fn watch_once(
     let hurry = Notify::new();
     let driven = async {
         match wire {
-            Wire::Plain(wire) => drive(wire, &hurry, me).await,
-            Wire::Tls(wire) => drive(wire, &hurry, me).await,
+            Wire::Plain(wire) => drive(*wire, &hurry, me).await,
+            Wire::Tls(wire) => drive(*wire, &hurry, me).await,
         }
     };
     let watched = async {
@@ -85,13 +85,9 @@ async fn watch_once(
 }
 
 /// Drives the connection; a notification of somebody else hurries the next look.
-async fn drive<T: TlsStream + Unpin>(
-    mut wire: Connection<Socket, T>,
-    hurry: &Notify,
-    me: &str,
-) -> Result<(), Error>
+async fn drive<T>(mut wire: Connection<Socket, T>, hurry: &Notify, me: &str) -> Result<(), Error>
 where
-    T: tokio::io::AsyncRead + tokio::io::AsyncWrite,
+    T: TlsStream + tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
 {
     while let Some(message) = poll_fn(|task| wire.poll_message(task)).await {
         match message? {
