@@ -1,0 +1,84 @@
+//! Why Kafka cannot be set up, and how librdkafka's errors become ours.
+
+use divisi_events::carrier::{CarrierError, PublishError};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+
+/// Why Kafka cannot be set up as it is asked for. A broker that is away is no such reason.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum SetupError {
+    /// No broker is named.
+    #[error("no broker of Kafka is named: give `host:port` of some, with commas between them")]
+    NoBrokers,
+    /// A topic must have a partition.
+    #[error("partitions is 0: a topic needs at least one")]
+    NoPartitions,
+    /// More copies must have a record than there are.
+    #[error(
+        "insync_min is {insync_min} and replication is {replication}: no record could ever be acknowledged; raise \
+         replication, or lower insync_min"
+    )]
+    TooFewCopies {
+        /// How many copies there are.
+        replication: u16,
+        /// How many must have it.
+        insync_min: u16,
+    },
+    /// This build cannot encrypt.
+    #[error("{what} needs OpenSSL, and this build has none: build with the feature `ssl` of divisi-kafka")]
+    NeedsSsl {
+        /// What needs it.
+        what: &'static str,
+    },
+    /// librdkafka does not take a property.
+    #[error("librdkafka does not take the settings")]
+    Client(#[source] KafkaError),
+}
+
+/// What an error of a question, or of reading, means.
+pub(crate) fn carrier(what: &str, error: &KafkaError) -> CarrierError {
+    let code = error.rdkafka_error_code();
+    let words = match code {
+        Some(code) => format!("{what}: {code}"),
+        None => format!("{what}: {error}"),
+    };
+    match code {
+        Some(code) if is_refusal(code) => CarrierError::Misconfigured(words),
+        _ => CarrierError::Unavailable(words),
+    }
+}
+
+/// Why a record was not published.
+pub(crate) fn publish(code: RDKafkaErrorCode) -> PublishError {
+    match code {
+        RDKafkaErrorCode::MessageTimedOut | RDKafkaErrorCode::BrokerTransportFailure => {
+            PublishError::Unavailable(code.to_string())
+        }
+        _ => PublishError::NotAcknowledged(code.to_string()),
+    }
+}
+
+/// A topic that is not as it should be cannot be published to.
+pub(crate) fn not_published(error: CarrierError) -> PublishError {
+    match error {
+        CarrierError::Unavailable(words) => PublishError::Unavailable(words),
+        other => PublishError::NotAcknowledged(other.to_string()),
+    }
+}
+
+/// Whether somebody must change something before it can work.
+fn is_refusal(code: RDKafkaErrorCode) -> bool {
+    use RDKafkaErrorCode as Code;
+    matches!(
+        code,
+        Code::TopicAuthorizationFailed
+            | Code::ClusterAuthorizationFailed
+            | Code::SaslAuthenticationFailed
+            | Code::Authentication
+            | Code::InvalidTopic
+            | Code::InvalidReplicationFactor
+            | Code::InvalidPartitions
+            | Code::InvalidConfig
+            | Code::PolicyViolation
+    )
+}

@@ -1,0 +1,78 @@
+//! Sales that go on while something happens to the broker, and the count at the end.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use divisi_store::{Lane, Position};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::interval;
+
+use crate::pair::{Pair, Running};
+
+/// As many as there are lanes, about: most lanes have one or two.
+const ITEMS: usize = 48;
+/// A transaction of eight sales so often: four hundred sales a second.
+const EVERY: Duration = Duration::from_millis(20);
+
+/// The shop under load.
+pub(crate) struct Load {
+    stop: watch::Sender<bool>,
+    task: JoinHandle<Sales>,
+}
+
+/// What was sold.
+#[derive(Default)]
+pub(crate) struct Sales {
+    /// The last number of each item.
+    numbers: BTreeMap<String, i64>,
+    /// The last position of each lane.
+    ends: BTreeMap<Lane, Position>,
+}
+
+impl Load {
+    pub(crate) fn begin(pair: &Arc<Pair>) -> Load {
+        let (stop, stopping) = watch::channel(false);
+        let pair = Arc::clone(pair);
+        let task = tokio::spawn(async move {
+            let (mut sales, mut clock) = (Sales::default(), interval(EVERY));
+            for round in 0.. {
+                clock.tick().await;
+                if *stopping.borrow() {
+                    break;
+                }
+                let (n, first) = (round / 6 + 1, (round % 6) * 8);
+                let items: Vec<_> =
+                    (first..first + 8).map(|n| format!("item-{}", n as usize % ITEMS)).collect();
+                let positions = pair.sell(&items, n).await;
+                sales.numbers.extend(items.into_iter().map(|item| (item, n)));
+                sales.ends.extend(positions.into_iter().map(|position| (position.lane, position)));
+            }
+            sales
+        });
+        Load { stop, task }
+    }
+
+    pub(crate) async fn end(self) -> Sales {
+        self.stop.send_replace(true);
+        self.task.await.expect("the shop sells")
+    }
+}
+
+impl Sales {
+    /// Waits until all is entered, and counts: nothing lost, nothing twice, in order.
+    pub(crate) async fn are_entered_once(&self, pair: &Pair, running: &Running) {
+        let ends: Vec<_> = self.ends.values().cloned().collect();
+        running.reached(&ends).await;
+        assert_eq!(self.numbers.len(), ITEMS);
+        for (item, last) in &self.numbers {
+            assert_eq!(pair.entries(item).await, (1..=*last).collect::<Vec<_>>(), "{item}");
+        }
+    }
+
+    /// How many lanes have a sale.
+    pub(crate) fn lanes(&self) -> usize {
+        self.ends.len()
+    }
+}

@@ -1,0 +1,9 @@
+//! What Kafka as a carrier promises, on a real broker. All tests share one.
+
+mod broker;
+mod conformance;
+mod faults;
+mod load;
+mod pair;
+mod reading;
+mod topics;

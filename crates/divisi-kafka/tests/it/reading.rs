@@ -1,0 +1,1 @@
+//! What comes of subscriptions, hints and heads beyond the suite.
