@@ -46,6 +46,10 @@ pub enum PublishError {
     /// Another relay has taken over.
     #[error("another relay publishes this lane now")]
     Fenced,
+    /// The carrier holds less of the lane than it once acknowledged: it was put back in time, or made anew. The relay
+    /// begins again at what it holds.
+    #[error("the carrier no longer holds what it had acknowledged: {0}")]
+    Forgotten(String),
     /// The carrier is not reachable.
     #[error("the carrier is not reachable: {0}")]
     Unavailable(String),

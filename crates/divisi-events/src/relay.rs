@@ -78,6 +78,14 @@ pub enum RelayError {
         /// The topic.
         topic: Arc<str>,
     },
+    /// The carrier has forgotten what was published; it is filled again from what it still holds.
+    #[error("what was published of `{topic}` is not on the carrier any more")]
+    Forgotten {
+        /// The topic.
+        topic: Arc<str>,
+        /// How that showed.
+        source: PublishError,
+    },
     /// The log could not be read; nothing was published.
     #[error("cannot read the log of `{topic}`")]
     Log {
@@ -235,6 +243,9 @@ impl Relay {
         }
         match stepped.failed {
             Some(PublishError::Fenced) => Err(self.fenced()),
+            Some(source @ PublishError::Forgotten(_)) => {
+                Err(RelayError::Forgotten { topic: self.topic.clone(), source })
+            }
             _ => Ok(stepped),
         }
     }
@@ -334,8 +345,8 @@ impl Relay {
             }
             stepped.published += acknowledged;
             let failed = outcomes.into_iter().find_map(Result::err);
-            let fenced = matches!(failed, Some(PublishError::Fenced));
-            if fenced || stepped.failed.is_none() {
+            let over = matches!(failed, Some(PublishError::Fenced | PublishError::Forgotten(_)));
+            if over || stepped.failed.is_none() {
                 stepped.failed = failed.or(stepped.failed);
             }
             if stepped.failed.is_none() && acknowledged < run.len() {

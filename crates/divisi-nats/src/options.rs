@@ -1,0 +1,118 @@
+//! What a carrier is told: servers, credentials, what streams should be. Each limit has a name and a default.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// How long an acknowledgement may take. 5 s: a server that syncs each message to a slow disk takes one.
+pub const ACK_WITHIN: Duration = Duration::from_secs(5);
+/// How long any other answer may take.
+pub const ANSWER_WITHIN: Duration = Duration::from_secs(3);
+
+/// What a NATS carrier is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Options {
+    /// The app, which begins the type of every event: `app.service.Name.v1`.
+    pub app: String,
+    /// Addresses, `nats://host:4222`; `tls://` demands TLS. One is enough, servers tell of each other.
+    pub servers: Vec<String>,
+    /// What subjects and streams begin with; another one separates apps on one account.
+    pub prefix: String,
+    /// How the client says who it is.
+    pub credentials: Credentials,
+    /// Whether and how the connection is encrypted.
+    pub tls: Tls,
+    /// What the stream of each topic should be.
+    pub stream: StreamOptions,
+    /// How long an acknowledgement may take; see [`ACK_WITHIN`].
+    pub ack_within: Duration,
+    /// How long any other answer may take; see [`ANSWER_WITHIN`].
+    pub answer_within: Duration,
+}
+
+/// How a client says who it is. Its `Debug` shows no secret.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Credentials {
+    /// It does not, or its address does.
+    None,
+    /// By a password.
+    Password {
+        /// The user.
+        user: String,
+        /// The password.
+        password: String,
+    },
+    /// By a token.
+    Token(String),
+    /// By the seed of an nkey, `SU…`.
+    NKey(String),
+    /// By a file of credentials, as `nsc` makes them.
+    File(PathBuf),
+}
+
+/// Whether and how the connection is encrypted. Trusted are the roots of the system, and those named here.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Tls {
+    /// Refuse a server that does not encrypt.
+    pub required: bool,
+    /// A file of further roots, PEM.
+    pub roots: Option<PathBuf>,
+    /// This side's certificate and its key, PEM, for a server that asks for one.
+    pub certificate: Option<(PathBuf, PathBuf)>,
+}
+
+/// What the stream of each topic should be. One that exists and is something else is refused, in words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StreamOptions {
+    /// Whether a stream that does not exist is made. Without it, an operator makes them.
+    pub create: bool,
+    /// How long an event stays. What is older is read from the log by those who still need it.
+    pub max_age: Duration,
+    /// How many bytes stay; the oldest go first. The server reserves them.
+    pub max_bytes: Option<u64>,
+    /// On how many servers of a cluster it lies.
+    pub replicas: usize,
+    /// How long the server drops what is published twice.
+    pub duplicate_window: Duration,
+}
+
+impl Options {
+    /// Everything by default, for an app and its servers.
+    pub fn new<S: Into<String>>(app: impl Into<String>, servers: impl IntoIterator<Item = S>) -> Options {
+        Options {
+            app: app.into(),
+            servers: servers.into_iter().map(Into::into).collect(),
+            prefix: "evt".to_owned(),
+            credentials: Credentials::None,
+            tls: Tls::default(),
+            stream: StreamOptions::default(),
+            ack_within: ACK_WITHIN,
+            answer_within: ANSWER_WITHIN,
+        }
+    }
+}
+
+impl Default for StreamOptions {
+    /// Seven days on one server, and the server's own two minutes against doubles.
+    fn default() -> StreamOptions {
+        StreamOptions {
+            create: true,
+            max_age: Duration::from_secs(7 * 24 * 60 * 60),
+            max_bytes: None,
+            replicas: 1,
+            duplicate_window: Duration::from_secs(120),
+        }
+    }
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Credentials::None => f.write_str("None"),
+            Credentials::Password { user, .. } => write!(f, "Password({user}, …)"),
+            Credentials::Token(_) => f.write_str("Token(…)"),
+            Credentials::NKey(_) => f.write_str("NKey(…)"),
+            Credentials::File(path) => write!(f, "File({})", path.display()),
+        }
+    }
+}

@@ -1,0 +1,318 @@
+//! Publishes the records of a lane: in order, at least once, fenced.
+//!
+//! The first record that the server stores proves that nobody else has published in between: it carries the last
+//! sequence of its subject as this process knows it. Those behind it are sent without waiting for each other, since
+//! their sequences are not known before. So a relay that was overtaken finds out with its first record.
+
+use std::sync::Arc;
+
+use async_nats::HeaderMap;
+use async_nats::jetstream::context::{PublishAckFuture, PublishErrorKind};
+use async_nats::jetstream::message::PublishMessage;
+use async_nats::jetstream::publish::PublishAck;
+use async_nats::jetstream::stream::LastRawMessageErrorKind;
+use divisi_events::carrier::{CarrierError, PublishError};
+use divisi_events::cloud_event::Content;
+use divisi_events::{Head, Hint};
+use divisi_store::{Lane, Record};
+use tokio::time::timeout;
+
+use crate::lanes::End;
+use crate::names::{Names, StreamId};
+use crate::nats::Nats;
+use crate::streams::with_cause;
+
+/// The header that names the relay's token.
+const FENCE: &str = "divisi-fence";
+/// How often a lane whose end was not where it was believed is looked at again, within one publish.
+const LOOKS_MAX: u32 = 3;
+
+/// The last message of a lane.
+struct Last {
+    sequence: u64,
+    /// The token under which it was published.
+    fence: u64,
+}
+
+/// One run of records on its way.
+struct Run<'a> {
+    nats: &'a Nats,
+    names: Names,
+    stream: StreamId,
+    lane: Lane,
+    fence: Option<u64>,
+}
+
+/// Publishes; one outcome a record. What stands behind the first failure is not waited for.
+pub(crate) async fn publish(
+    nats: &Nats,
+    topic: &str,
+    lane: Lane,
+    records: &[Arc<Record>],
+    fence: Option<u64>,
+) -> Vec<Result<Hint, PublishError>> {
+    let mut outcomes = Vec::with_capacity(records.len());
+    let failed = match Run::begin(nats, topic, lane, fence).await {
+        Ok(run) => run.publish(records, &mut outcomes).await.err(),
+        Err(error) => Some(error),
+    };
+    if let Some(error) = failed {
+        outcomes.resize(records.len(), Err(error));
+    }
+    outcomes
+}
+
+/// What the carrier holds at the end of a lane.
+pub(crate) async fn head(nats: &Nats, topic: &str, lane: Lane) -> Result<Head, CarrierError> {
+    let names = nats.names(topic)?;
+    nats.streams.id(&nats.connection, &names).await?;
+    let Some(message) = last_message(nats, &names, lane).await? else {
+        // A lane whose events were all removed by age is not one that never had any: the relay's own cursor knows.
+        let found = nats.streams.look(&nats.connection, &names).await?;
+        return Ok(if found.state.first_sequence <= 1 { Head::Empty } else { Head::Unknown });
+    };
+    match nats.mapping.read(pairs(&message.headers), &message.payload) {
+        Ok(Content::Record(record)) => Ok(Head::At(record.epoch, record.pos)),
+        _ => Ok(Head::Unknown),
+    }
+}
+
+impl<'a> Run<'a> {
+    async fn begin(
+        nats: &'a Nats,
+        topic: &str,
+        lane: Lane,
+        fence: Option<u64>,
+    ) -> Result<Run<'a>, PublishError> {
+        nats.connection.reachable().map_err(unpublished)?;
+        let names = nats.names(topic).map_err(unpublished)?;
+        let stream = nats.streams.id(&nats.connection, &names).await.map_err(unpublished)?;
+        Ok(Run { nats, names, stream, lane, fence })
+    }
+
+    async fn publish(
+        &self,
+        records: &[Arc<Record>],
+        outcomes: &mut Vec<Result<Hint, PublishError>>,
+    ) -> Result<(), PublishError> {
+        let mut last = self.prove(records, outcomes).await?;
+        let mut sent = Vec::with_capacity(records.len());
+        let mut failed = None;
+        for record in records.iter().skip(outcomes.len()) {
+            match self.send(record, None).await {
+                Ok(acknowledgement) => sent.push(acknowledgement),
+                Err(error) => {
+                    failed = Some(error);
+                    break;
+                }
+            }
+        }
+        for acknowledgement in sent {
+            match acknowledgement.await {
+                Ok(ack) => {
+                    last = last.max(ack.sequence);
+                    outcomes.push(Ok(self.stream.hint(ack.sequence)));
+                }
+                Err(error) => {
+                    failed = Some(self.failed(&error));
+                    break;
+                }
+            }
+        }
+        // After a failure, how many of those behind it are stored is not known.
+        self.ends(failed.is_none().then_some(last));
+        failed.map_or(Ok(()), Err)
+    }
+
+    /// Publishes one by one until a record was stored that was not there before; the lane's last sequence then.
+    async fn prove(
+        &self,
+        records: &[Arc<Record>],
+        outcomes: &mut Vec<Result<Hint, PublishError>>,
+    ) -> Result<u64, PublishError> {
+        let mut last = self.end().await?;
+        let mut looks = 0;
+        while let Some(record) = records.get(outcomes.len()) {
+            let expected = self.fence.is_some().then_some(last);
+            let stored = match self.send(record, expected).await {
+                Ok(acknowledgement) => acknowledgement.await,
+                Err(error) => return Err(error),
+            };
+            match stored {
+                // It lies there already, somewhere at or before the end.
+                Ok(PublishAck { duplicate: true, sequence, .. }) => {
+                    outcomes.push(Ok(self.stream.hint(sequence)));
+                }
+                Ok(ack) => {
+                    outcomes.push(Ok(self.stream.hint(ack.sequence)));
+                    last = ack.sequence;
+                    break;
+                }
+                Err(error) if error.kind() == PublishErrorKind::WrongLastSequence && looks < LOOKS_MAX => {
+                    looks += 1;
+                    last = self.look(Some(last)).await?;
+                }
+                Err(error) => {
+                    self.ends(None);
+                    return Err(self.failed(&error));
+                }
+            }
+        }
+        self.ends(Some(last));
+        Ok(last)
+    }
+
+    /// The lane's last sequence, as it is known or as it is.
+    async fn end(&self) -> Result<u64, PublishError> {
+        match self.nats.lanes.end(&self.stream, &self.names.stream, self.lane) {
+            End::At(last) => Ok(last),
+            End::Unknown if self.fence.is_none() => Ok(0),
+            End::Unknown => self.look(None).await,
+            End::OtherStream => Err(PublishError::Forgotten(format!(
+                "the stream `{}` was removed and made anew",
+                self.names.stream
+            ))),
+        }
+    }
+
+    /// Looks where the lane ends: not where `believed`, if anything was. Another relay's record there is a fence if
+    /// its token is higher.
+    async fn look(&self, believed: Option<u64>) -> Result<u64, PublishError> {
+        let message = last_message(self.nats, &self.names, self.lane).await.map_err(unpublished)?;
+        let last = message.map_or(Last { sequence: 0, fence: 0 }, |message| Last {
+            sequence: message.sequence,
+            fence: message
+                .headers
+                .get(FENCE)
+                .and_then(|fence| fence.as_str().parse().ok())
+                .unwrap_or_default(),
+        });
+        let (name, lane) = (&self.names.stream, self.lane);
+        if self.fence.is_some_and(|fence| fence < last.fence)
+            && self.nats.lanes.is_fenced(&self.stream, name, lane, last.sequence)
+        {
+            return Err(PublishError::Fenced);
+        }
+        let forgotten = believed.is_some_and(|believed| last.sequence < believed);
+        // A lane whose last record became too old is empty, and nothing was forgotten that should be there.
+        if forgotten && !(last.sequence == 0 && self.trims().await?) {
+            self.ends(None);
+            let believed = believed.unwrap_or_default();
+            return Err(PublishError::Forgotten(format!(
+                "lane {lane} of `{name}` ends at {}, and {believed} was acknowledged",
+                last.sequence
+            )));
+        }
+        Ok(last.sequence)
+    }
+
+    /// Whether the stream has removed anything by age or size.
+    async fn trims(&self) -> Result<bool, PublishError> {
+        let found = self.nats.streams.look(&self.nats.connection, &self.names).await.map_err(unpublished)?;
+        Ok(found.id == self.stream && found.state.first_sequence > 1)
+    }
+
+    fn ends(&self, last: Option<u64>) {
+        // Without a fence nobody has looked where the lane ends.
+        let last = last.filter(|_| self.fence.is_some());
+        self.nats.lanes.set(&self.stream, &self.names.stream, self.lane, last);
+    }
+
+    /// Sends one record; its acknowledgement comes later.
+    async fn send(
+        &self,
+        record: &Record,
+        expected: Option<u64>,
+    ) -> Result<impl Future<Output = Acknowledged> + use<'a>, PublishError> {
+        let within = self.nats.ack_within;
+        let mut publish = message(self.nats, record, self.fence);
+        if let Some(expected) = expected {
+            publish = publish.expected_last_subject_sequence(expected);
+        }
+        let sent = self.nats.connection.jetstream.send_publish(self.names.subject(self.lane), publish);
+        match timeout(within, sent).await {
+            Ok(Ok(acknowledgement)) => Ok(acknowledged(acknowledgement)),
+            Ok(Err(error)) => Err(self.failed(&error)),
+            Err(_) => Err(PublishError::NotAcknowledged("too much waits for its acknowledgement".to_owned())),
+        }
+    }
+
+    fn failed(&self, error: &async_nats::jetstream::context::PublishError) -> PublishError {
+        match error.kind() {
+            PublishErrorKind::StreamNotFound => {
+                self.nats.streams.forget(&self.names);
+                PublishError::Unavailable(format!("the stream `{}` is not there", self.names.stream))
+            }
+            PublishErrorKind::BrokenPipe => PublishError::Unavailable("the connection was lost".to_owned()),
+            _ => PublishError::NotAcknowledged(with_cause(error)),
+        }
+    }
+}
+
+type Acknowledged = Result<PublishAck, async_nats::jetstream::context::PublishError>;
+
+/// Bounded in time by the context's own limit.
+async fn acknowledged(acknowledgement: PublishAckFuture) -> Acknowledged {
+    acknowledgement.await
+}
+
+/// A record as a message: CloudEvents, and what the server needs to drop it if it comes twice.
+fn message(nats: &Nats, record: &Record, fence: Option<u64>) -> PublishMessage {
+    let event = nats.mapping.record(record);
+    let mut headers = HeaderMap::new();
+    for (name, value) in &event.headers {
+        // The mapping writes printable ASCII, which every header can hold.
+        headers.insert(&**name, &**value);
+        if name == "ce-id" {
+            headers.insert(async_nats::header::NATS_MESSAGE_ID, &**value);
+        }
+    }
+    if let Some(fence) = fence {
+        headers.insert(FENCE, fence.to_string());
+    }
+    PublishMessage::build().payload(event.payload).headers(headers)
+}
+
+async fn last_message(
+    nats: &Nats,
+    names: &Names,
+    lane: Lane,
+) -> Result<Option<async_nats::jetstream::message::StreamMessage>, CarrierError> {
+    nats.connection.reachable()?;
+    let stream = nats.connection.jetstream.get_stream_no_info(&names.stream).await;
+    let stream = stream.map_err(|error| CarrierError::Unavailable(with_cause(&error)))?;
+    let subject = names.subject(lane);
+    match timeout(nats.answer_within, stream.get_last_raw_message_by_subject(&subject)).await {
+        Err(_) => Err(CarrierError::Unavailable(format!("no answer about `{subject}` in time"))),
+        Ok(Ok(message)) => Ok(Some(message)),
+        Ok(Err(error)) => match error.kind() {
+            LastRawMessageErrorKind::NoMessageFound => Ok(None),
+            LastRawMessageErrorKind::JetStream(_) => {
+                nats.streams.forget(names);
+                Err(CarrierError::Unavailable(with_cause(&error)))
+            }
+            _ => Err(CarrierError::Unavailable(with_cause(&error))),
+        },
+    }
+}
+
+/// Headers as the mapping reads them.
+pub(crate) fn pairs(headers: &HeaderMap) -> impl Iterator<Item = (&str, &[u8])> {
+    headers.iter().filter_map(|(name, values)| {
+        let name: &str = name.as_ref();
+        values.first().map(|value| (name, value.as_str().as_bytes()))
+    })
+}
+
+/// A carrier that cannot be asked is one that nothing is published to.
+fn unpublished(error: CarrierError) -> PublishError {
+    match error {
+        CarrierError::Unavailable(why) => PublishError::Unavailable(why),
+        other => PublishError::NotAcknowledged(other.to_string()),
+    }
+}
+
+/// The last sequence of a lane; 0 for an empty one.
+pub(crate) async fn last_sequence(nats: &Nats, names: &Names, lane: Lane) -> Result<u64, CarrierError> {
+    Ok(last_message(nats, names, lane).await?.map_or(0, |message| message.sequence))
+}
