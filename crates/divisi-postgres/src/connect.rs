@@ -127,31 +127,41 @@ pub(crate) async fn check_server(client: &Client, what: &str) -> Result<(), Open
     Ok(())
 }
 
-/// Makes the database, from the database `postgres` of the same server.
-pub(crate) async fn create_database(connector: &Connector, place: &Place) -> Result<(), OpenError> {
-    let failed = |error| open_error(&place.what, store_error(error));
-    let mut config = place.config.clone();
-    config.dbname("postgres");
-    let (session, wire) = connector.connect_bare(&config).await.map_err(failed)?;
-    let driver = async {
+/// Does something on a connection of its own, in another database of the same server if one is named.
+pub(crate) async fn apart<T>(
+    connector: &Connector,
+    database: Option<&str>,
+    body: impl AsyncFnOnce(&Session) -> Result<T, Error>,
+) -> Result<T, Error> {
+    let mut config = connector.config.clone();
+    if let Some(database) = database {
+        config.dbname(database);
+    }
+    let (session, wire) = connector.connect_bare(&config).await?;
+    let driven = async {
         match wire {
             Wire::Plain(wire) => (*wire).await,
             Wire::Tls(wire) => (*wire).await,
         }
     };
-    let sql = format!("CREATE DATABASE {} ENCODING 'UTF8' TEMPLATE template0", quoted(place.database()));
-    let made = async move {
-        let made = session.batch_execute(&sql).await;
+    let done = async move {
+        let done = body(&session).await;
+        // Only without its client does the connection end.
         drop(session);
-        made
+        done
     };
-    let (_, made) = tokio::join!(driver, made);
-    match made {
+    tokio::join!(driven, done).1
+}
+
+/// Makes the database, from the database `postgres` of the same server.
+pub(crate) async fn create_database(connector: &Connector, place: &Place) -> Result<(), OpenError> {
+    let sql = format!("CREATE DATABASE {} ENCODING 'UTF8' TEMPLATE template0", quoted(place.database()));
+    match apart(connector, Some("postgres"), async |session| session.batch_execute(&sql).await).await {
         // Another instance was first.
         Err(error) if error.as_db_error().is_some_and(|db| matches!(db.code().code(), "42P04" | "23505")) => {
             Ok(())
         }
-        made => made.map_err(failed),
+        made => made.map_err(|error| open_error(&place.what, store_error(error))),
     }
 }
 

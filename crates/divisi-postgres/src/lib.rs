@@ -5,6 +5,7 @@
 //! whichever instance wrote it.
 //!
 //! In reading order: [`urls`], [`options`], `place`, `tls` and `connect` (which server, and what a session is set to),
+//! [`provision`](provision()) (a role and a database for each service),
 //! `migrate` and `epochs` (what happens before serving, and after a promotion or a restore), `value`, `scan` and `link`
 //! (statements, and how a connection goes back), `outbox` and `page` (writing and reading the log), `core` and
 //! `transaction` (what a commit is), `watch` (what other processes write), [`retention`], `backend` (all of it behind the seam of `divisi-store`).
@@ -23,6 +24,7 @@ pub mod options;
 mod outbox;
 mod page;
 mod place;
+mod provision;
 pub mod retention;
 mod scan;
 mod tls;
@@ -33,4 +35,5 @@ mod watch;
 
 pub use backend::{Postgres, PostgresStore};
 pub use options::Options;
+pub use provision::provision;
 pub use urls::Urls;

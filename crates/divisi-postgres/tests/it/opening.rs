@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use divisi_postgres::{Options, Postgres, Urls};
+use divisi_postgres::{Options, Postgres, Urls, provision};
 use divisi_servers::postgres::{Replication, Settings};
 use divisi_store::conformance::account::{TABLES, deposit, is_consistent, schema};
 use divisi_store::{Migration, OpenError, Schema, StoreName, Stores};
@@ -184,4 +184,30 @@ async fn a_store_waits_for_what_is_open_when_it_closes() {
     tokio::time::timeout(Duration::from_secs(10), closing).await.expect("in time").expect("no panic");
     let refused = deposit(&store, "a", 1).await.expect_err("it is closed");
     assert!(refused.to_string().contains("closed"), "{refused}");
+}
+
+/// Each service has a role and a database, and cannot open another's; making them twice is fine.
+#[tokio::test]
+async fn a_service_can_open_its_own_database_and_no_other() {
+    let databases = databases().await;
+    let server = &databases.server;
+    let password = "it's \\ \"odd\"";
+    for service in ["stock-keeping", "billing"] {
+        for password in ["first", password] {
+            provision(&server.url(), &service.into(), password, &Options::default())
+                .await
+                .expect("it is made");
+        }
+    }
+    let encoded = "it%27s%20%5C%20%22odd%22";
+    let at = server.address();
+    let url = |service: &str, database: &str| format!("postgres://{service}:{encoded}@{at}/{database}");
+    let own = Urls::none().with("billing", url("billing", "billing"));
+    let own = Postgres::new(own, Options::default()).open(&StoreName::of("billing"), &schema()).await;
+    deposit(&own.expect("its own database opens"), "a", 1).await.expect("it commits");
+    for database in ["stock-keeping", "billing"] {
+        let other = if database == "billing" { "stock-keeping" } else { "billing" };
+        let refused = said(&url(other, database), Options::default()).await;
+        assert!(refused.contains("permission denied"), "{other} in {database}: {refused}");
+    }
 }
