@@ -9,26 +9,46 @@ mod sale;
 mod slow_sync;
 mod through;
 
+use anyhow::bail;
+
 use crate::report::Report;
 use crate::runtime::{WORKERS, runtime};
 
 /// The name under which the benchmark calls itself, with slow syncs.
 pub(crate) const SLOWED: &str = "events-with-slow-syncs";
 
-/// Measures all of it.
-pub(crate) fn run() -> anyhow::Result<Report> {
+/// What can be measured alone.
+const PARTS: [&str; 5] = ["commits", "slow-syncs", "arrival", "through", "backlog"];
+
+/// Measures all of it, or one part.
+pub(crate) fn run(part: Option<&str>) -> anyhow::Result<Report> {
     let mut report = Report::new("events");
     report.condition(format!(
         "one process with one tokio runtime of {WORKERS} threads; files on the file system of {}",
         std::env::temp_dir().display()
     ));
     report.condition("SQLite with a write-ahead log and synchronous=FULL everywhere");
+    if part.is_some_and(|part| !PARTS.contains(&part)) {
+        bail!("the parts of `events` are {}", PARTS.join(", "));
+    }
+    let wanted = |name| part.is_none_or(|part| part == name);
     let runtime = runtime("bench")?;
-    commits::report(&commits::measure(&runtime, commits::Disk::AsItIs)?, commits::Disk::AsItIs, &mut report);
-    commits::report(&slow_sync::measure()?, commits::Disk::Slowed, &mut report);
-    arrival::measure(&runtime, &mut report)?;
-    through::measure(&runtime, &mut report)?;
-    backlog::measure(&runtime, &mut report)?;
+    if wanted("commits") {
+        let measured = commits::measure(&runtime, commits::Disk::AsItIs)?;
+        commits::report(&measured, commits::Disk::AsItIs, &mut report);
+    }
+    if wanted("slow-syncs") {
+        commits::report(&slow_sync::measure()?, commits::Disk::Slowed, &mut report);
+    }
+    if wanted("arrival") {
+        arrival::measure(&runtime, &mut report)?;
+    }
+    if wanted("through") {
+        through::measure(&runtime, &mut report)?;
+    }
+    if wanted("backlog") {
+        backlog::measure(&runtime, &mut report)?;
+    }
     Ok(report)
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Every number of a run is made in that run, peers included, in rounds that take turns, so that whatever the machine
 //! does meanwhile happens to all of them. A ratio is taken within each round; its median is what counts. The table
-//! goes to the terminal, everything to `results/NAME.json`.
+//! goes to the terminal, everything to `results/NAME.json`. A part alone (`events commits`) is printed and not written.
 
 mod calls;
 mod edge;
@@ -19,10 +19,11 @@ use std::process::ExitCode;
 
 use anyhow::bail;
 
-const HELP: &str = "usage: divisi-bench calls | events | edge";
+const HELP: &str = "usage: divisi-bench calls | events [PART] | edge";
 
 fn main() -> ExitCode {
-    match run(std::env::args().nth(1).as_deref()) {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match run(&arguments.iter().map(String::as_str).collect::<Vec<_>>()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");
@@ -31,13 +32,17 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(name: Option<&str>) -> anyhow::Result<()> {
-    match name {
-        Some("calls") => calls::run()?.publish(),
-        Some("edge") => edge::run()?.publish(),
-        Some("events") => events::run()?.publish(),
+fn run(arguments: &[&str]) -> anyhow::Result<()> {
+    match arguments {
+        ["calls"] => calls::run()?.publish(),
+        ["edge"] => edge::run()?.publish(),
+        ["events"] => events::run(None)?.publish(),
+        ["events", part] => {
+            events::run(Some(part))?.print();
+            Ok(())
+        }
         // The process of `events` whose syncs are slow.
-        Some(events::SLOWED) => events::run_slowed(),
+        [events::SLOWED] => events::run_slowed(),
         _ => bail!(HELP),
     }
 }

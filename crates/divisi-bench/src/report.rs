@@ -101,7 +101,8 @@ impl Report {
         Ok(())
     }
 
-    fn print(&self) {
+    /// Prints it.
+    pub(crate) fn print(&self) {
         println!("{}  {}  {}", self.benchmark, self.date, self.machine);
         for condition in &self.conditions {
             println!("  {condition}");

@@ -2,11 +2,14 @@
 //!
 //! A commit is one sync, and SQLite has one writer. So a transaction that comes while others wait becomes a member of
 //! a group: savepoint, closure, events, release; then everybody waits for the one COMMIT that makes all their answers
-//! true. Whoever finds the gate idle opens a group and starts its commit job, a task of its own, so that a caller who
-//! goes away afterwards changes nothing. The job commits as soon as nobody comes any more; one alone commits at once.
+//! true. The commit job, a task of its own, commits as soon as nobody comes any more.
+//!
+//! One who is alone commits by itself ([`alone`]), since a task costs more hops between threads than a fast disk needs
+//! for a sync. It lets those run first who could join it; the job is started as soon as somebody does, or as it goes
+//! away. So a caller who is not polled or dropped holds up nobody.
 //!
 //! ```text
-//! Idle ──enter──► Running ──leave──► Open ──enter──► Running … Open ──job──► Committing ──► Idle
+//! Idle ──enter──► Running ──leave──► Open ──enter──► Running … Open ──job, alone──► Committing ──► Idle
 //! ```
 //!
 //! **Nobody is handed the connection.** Those who wait are woken, all of them, and try; so one that was woken and does
@@ -26,10 +29,12 @@ use crate::options::Options;
 use crate::stats::Counters;
 use crate::writer::Writer;
 
+mod alone;
 mod commit;
 mod turn;
 mod waiting;
 
+use alone::Alone;
 use waiting::Waiting;
 
 /// Who may run.
@@ -88,6 +93,8 @@ struct Group {
     answers: Vec<oneshot::Sender<Ending>>,
     /// Whether an epoch begins with it.
     epoch: bool,
+    /// Whether its commit job has been started.
+    has_job: bool,
     /// The commit job is gone: the last to leave ends the group.
     abandoned: bool,
 }
@@ -119,6 +126,8 @@ pub(crate) enum Answer {
     Now(Ending),
     /// The group's COMMIT brings it.
     Later(oneshot::Receiver<Ending>),
+    /// Whoever waits for it commits, if it is still alone.
+    Alone(Alone),
 }
 
 impl Gate {
@@ -164,15 +173,19 @@ impl Gate {
         let mut state = self.lock();
         self.running.store(false, Ordering::Release);
         let group = &mut state.group;
-        // Alone so far: what it saw is durable, so its refusal can be told at once.
-        let alone = group.kept == 0 && matches!(left, Left::Undone);
+        let changed = !matches!(left, Left::Undone);
         let answer = match broken {
             Some(cause) => Answer::Now(Ending::Undone(cause)),
-            None if alone => Answer::Now(Ending::Committed),
+            // What it saw is durable, so its refusal can be told at once.
+            None if group.kept == 0 && !changed => Answer::Now(Ending::Committed),
             None => {
                 let (sender, receiver) = oneshot::channel();
                 group.answers.push(sender);
-                Answer::Later(receiver)
+                if changed && !group.has_job && group.members == 1 && !group.abandoned {
+                    Answer::Alone(Alone::new(Arc::clone(self), group.number, receiver))
+                } else {
+                    Answer::Later(receiver)
+                }
             }
         };
         match left {
@@ -186,7 +199,9 @@ impl Gate {
             }
             Left::Undone => {}
         }
-        if group.abandoned {
+        // Without a job, and nobody alone who will be polled, nobody else ends it.
+        let orphaned = !matches!(answer, Answer::Alone(_)) && !commit::start(self, &mut state);
+        if state.group.abandoned || orphaned {
             let closing = state.close(writer);
             drop(state);
             commit::Closing::new(Arc::clone(self), closing).abandon();
@@ -229,7 +244,7 @@ impl Gate {
     }
 
     /// Lets nobody in any more, waits for the group that is open, and brings the writer; `None` if it is gone already.
-    pub(crate) async fn close(&self) -> Option<Box<Writer>> {
+    pub(crate) async fn close(self: &Arc<Self>) -> Option<Box<Writer>> {
         loop {
             let idle = self.idle.notified();
             tokio::pin!(idle);
@@ -238,6 +253,9 @@ impl Gate {
             let (writer, wakers) = {
                 let mut state = self.lock();
                 state.closed = true;
+                if state.phase == Phase::Open {
+                    commit::start(self, &mut state);
+                }
                 let wakers = state.wake_for_idle();
                 let writer = match (state.phase, state.writer.take()) {
                     (Phase::Idle, writer) => Some(writer),
@@ -276,6 +294,15 @@ impl State {
         let next = Group::new(self.group.number + 1);
         self.waiting.next_group();
         (writer, std::mem::replace(&mut self.group, next))
+    }
+
+    /// Whether the member that opens a group now may expect to be alone in it, on a disk so fast that it can commit by
+    /// itself.
+    fn expects_nobody(&self) -> bool {
+        self.members_before <= 1
+            && !self.answering
+            && self.waiting.expected() == 0
+            && self.last_commit < alone::FAST
     }
 
     /// Whether there is a place for one who has waited, or for one who just came: some are kept for those who were
@@ -317,6 +344,7 @@ impl Group {
             records: Vec::new(),
             answers: Vec::new(),
             epoch: false,
+            has_job: false,
             abandoned: false,
         }
     }
@@ -325,11 +353,13 @@ impl Group {
 impl Answer {
     /// Waits for it.
     pub(crate) async fn wait(self) -> Ending {
-        match self {
-            Answer::Now(ending) => ending,
-            Answer::Later(receiver) => receiver.await.unwrap_or_else(|_| {
-                Ending::Unknown(StoreError::new(StoreErrorKind::Other, "a group ended without an answer"))
-            }),
-        }
+        let told = match self {
+            Answer::Now(ending) => return ending,
+            Answer::Later(receiver) => receiver.await,
+            Answer::Alone(alone) => alone.commit().await,
+        };
+        told.unwrap_or_else(|_| {
+            Ending::Unknown(StoreError::new(StoreErrorKind::Other, "a group ended without an answer"))
+        })
     }
 }

@@ -9,7 +9,7 @@ use divisi_store::{StoreError, StoreErrorKind, failpoint};
 use tokio::runtime::RuntimeFlavor;
 use tokio::task;
 
-use super::{Ending, Gate, Group, Phase, turn};
+use super::{Ending, Gate, Group, Phase, State, alone, turn};
 use crate::stats::Counters;
 use crate::writer::{CommitFailed, Writer};
 
@@ -19,15 +19,16 @@ const LOOKS_IN_VAIN_MAX: u32 = 64;
 /// The share of the last COMMIT's time for which a group is held open for the members of the last one.
 const COMES_AGAIN_SHARE: u32 = 8;
 
-/// Starts the job of group `number`. Without a runtime nobody could join the group, so the opener's leaving ends it.
-pub(super) fn start(gate: &Arc<Gate>, number: u64) {
-    match turn::runtime() {
-        Some(runtime) => {
-            // Owned by the gate: it ends with its group, and one that is dropped ends the group.
-            drop(runtime.spawn(job(Job { gate: Arc::clone(gate), number })));
-        }
-        None => gate.lock().group.abandoned = true,
+/// Starts the job of the group that is open, unless it has one; whether it has one now. Without a runtime there is none.
+pub(super) fn start(gate: &Arc<Gate>, state: &mut State) -> bool {
+    if !state.group.has_job
+        && let Some(runtime) = turn::runtime()
+    {
+        state.group.has_job = true;
+        // Owned by the gate: it ends with its group, and one that is dropped ends the group.
+        drop(runtime.spawn(job(Job { gate: Arc::clone(gate), number: state.group.number })));
     }
+    state.group.has_job
 }
 
 /// Ends the group when it is dropped before it has done so itself.
@@ -57,7 +58,8 @@ async fn job(job: Job) {
     };
     let inline = job.gate.options.inline;
     let multi = turn::runtime().is_some_and(|runtime| runtime.runtime_flavor() == RuntimeFlavor::MultiThread);
-    if inline {
+    let fast = job.gate.lock().last_commit < alone::FAST;
+    if inline || (multi && fast) {
         closing.commit();
     } else if multi {
         task::block_in_place(|| closing.commit());
@@ -160,7 +162,7 @@ impl Closing {
     }
 
     /// Commits, tells the listener, gives the writer back, answers.
-    fn commit(mut self) {
+    pub(super) fn commit(mut self) {
         let Some((writer, group)) = &mut self.parts else { return };
         let gate = Arc::clone(&self.gate);
         let counters = &gate.counters;

@@ -76,6 +76,10 @@ impl Future for Turn {
                 None => state.waiting.ticket(),
             };
             turn.ticket = Some(ticket);
+            if state.phase == Phase::Open {
+                // Who is refused waits for the group's end.
+                commit::start(&gate, &mut state);
+            }
             state.waiting.sleep(turn.class, ticket, task.waker().clone());
             return Poll::Pending;
         };
@@ -87,6 +91,7 @@ impl Future for Turn {
         if turn.class == Class::Consumer {
             state.group.consumer_turns += 1;
         }
+        let alone = state.expects_nobody();
         if opens {
             state.group.opened = Instant::now();
         }
@@ -100,7 +105,9 @@ impl Future for Turn {
                 gate.rest(writer, || ());
                 return Poll::Ready(Err(error));
             }
-            commit::start(&gate, group);
+            if !alone {
+                commit::start(&gate, &mut gate.lock());
+            }
         }
         match writer.enter() {
             Ok(()) => Poll::Ready(Ok(Member::new(gate, writer))),

@@ -454,20 +454,54 @@ fn a_runtime_that_ends_undoes_what_nobody_was_promised() {
     let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let first = runtime();
     let (store, backend) = first.block_on(crate::fixture::open(&dir, fast()));
-    let answers = {
-        let mut members: Vec<Deposit<'_>> = vec![Box::pin(member(&store, "a".to_owned(), Does::Commits))];
-        first.block_on(async { assert!(poll_each_once(&mut members).await[0].is_none()) });
+    {
+        let mut members: Vec<Deposit<'_>> = ["a", "c"]
+            .map(|who| Box::pin(member(&store, who.to_owned(), Does::Commits)) as Deposit<'_>)
+            .into();
+        first.block_on(async { assert!(poll_each_once(&mut members).await.iter().all(Option::is_none)) });
         // The commit job goes with its runtime.
         drop(first);
-        runtime().block_on(members.remove(0))
-    };
-    assert!(answers.is_err_and(|error| !error.may_have_run()), "it was undone");
+        for member in members {
+            let answer = runtime().block_on(member);
+            assert!(answer.is_err_and(|error| !error.may_have_run()), "it was undone");
+        }
+    }
     let second = runtime();
     second.block_on(async {
         deposit(&store, "b", 1).await.expect("the store goes on, on another runtime");
         assert_eq!(is_consistent(&store).await.into_keys().collect::<Vec<_>>(), ["b"]);
         Fixture { dir, store, backend }.close_and_check().await;
     });
+}
+
+/// Whoever is alone commits by itself, and may be held without being polled, in a `select!` for example.
+#[tokio::test]
+async fn one_that_is_alone_and_not_polled_holds_up_nobody() {
+    let Fixture { store, backend, dir } = fixture(fast()).await;
+    let alone = |store: &Store, who: &str| {
+        let (store, who) = (store.clone(), who.to_owned());
+        Box::pin(async move { member(&store, who, Does::Commits).await }) as Deposit<'static>
+    };
+    let mut held = vec![alone(&store, "a")];
+    assert!(poll_each_once(&mut held).await[0].is_none(), "it is alone and has not committed");
+    deposit(&store, "b", 1).await.expect("the one who came later commits for both");
+    assert_eq!(is_consistent(&store).await.into_keys().collect::<Vec<_>>(), ["a", "b"]);
+    held.remove(0).await.expect("it is told so when it asks");
+
+    let mut held = vec![alone(&store, "c")];
+    assert!(poll_each_once(&mut held).await[0].is_none());
+    drop(held);
+    deposit(&store, "d", 1).await.expect("one that was dropped is in nobody's way");
+    assert_eq!(is_consistent(&store).await.into_keys().collect::<Vec<_>>(), ["a", "b", "c", "d"]);
+
+    let mut held = vec![alone(&store, "e")];
+    assert!(poll_each_once(&mut held).await[0].is_none());
+    store.close().await;
+    held.remove(0).await.expect("closing the store commits what is open");
+    drop((store, backend));
+    let (store, backend) = crate::fixture::open(&dir, fast()).await;
+    assert_eq!(is_consistent(&store).await.into_keys().collect::<Vec<_>>(), ["a", "b", "c", "d", "e"]);
+    Fixture { dir, store, backend }.close_and_check().await;
 }
 
 /// Two calls under one key in one group: the second is answered what the first one was, and knows as little as it.
