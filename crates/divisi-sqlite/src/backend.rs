@@ -13,6 +13,7 @@ use divisi_store::{
 use tokio::runtime::Handle;
 use tokio::task::{self, JoinHandle};
 
+use crate::checkpoint::Checkpoints;
 use crate::connect;
 use crate::epochs;
 use crate::group::Gate;
@@ -192,8 +193,9 @@ impl SqliteStore {
         let writer =
             Writer::new(path.to_owned(), name.service.clone(), options.clone(), link).map_err(failed)?;
         let readers = Readers::open(path, options).map_err(failed)?;
+        let checkpoints = Arc::new(Checkpoints::new(path.to_owned(), options.clone()));
         Ok(SqliteStore {
-            gate: Arc::new(Gate::new(Box::new(writer), options.clone())),
+            gate: Arc::new(Gate::new(Box::new(writer), checkpoints, options.clone())),
             readers: Arc::new(readers),
             source: name.service.clone(),
             clock: options.clock,
@@ -261,6 +263,7 @@ impl Backend for SqliteStore {
                 let _ = task.await;
             }
             let writer = self.gate.close().await;
+            self.gate.checkpoints.close().await;
             self.readers.close().await;
             // The writer last: it removes the write-ahead log, which must be whole in the file then.
             drop(writer);

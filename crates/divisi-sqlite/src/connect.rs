@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use divisi_store::{OpenError, StoreErrorKind, failpoint};
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, OpenFlags, ffi};
 
 use crate::error::store_error;
 use crate::link::{Limit, Link};
@@ -34,7 +35,10 @@ pub(crate) fn writer(path: &Path, options: &Options, limit: Arc<Limit>) -> rusql
     let connection = open(path, options)?;
     // Freed pages are used again; this lets them be given back too, in steps. It must be chosen before the first table.
     connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
-    connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
+    let mode: String = connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
+    if !mode.eq_ignore_ascii_case("wal") {
+        return Err(no_write_ahead_log(&mode));
+    }
     // A write-ahead log that a long read let grow shrinks to this when it is reset.
     connection.pragma_update_and_check(None, "journal_size_limit", 64 << 20, |_| Ok(()))?;
     // Checkpoints are made between groups, not inside somebody's COMMIT.
@@ -52,6 +56,11 @@ pub(crate) fn reader(path: &Path, options: &Options) -> rusqlite::Result<Link> {
     Link::new(connection, Arc::new(Limit::new(options.transaction_limit, options.inline)))
 }
 
+/// A connection beside the writer, for what needs no guards.
+pub(crate) fn beside(path: &Path, options: &Options) -> rusqlite::Result<Connection> {
+    open(path, options)
+}
+
 fn open(path: &Path, options: &Options) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
         | OpenFlags::SQLITE_OPEN_CREATE
@@ -59,12 +68,21 @@ fn open(path: &Path, options: &Options) -> rusqlite::Result<Connection> {
         | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(if options.inline { Duration::ZERO } else { BUSY })?;
+    // A statement is planned once and not again for each value: a bound LIMIT would have it prepared at every use.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     connection.pragma_update(None, "synchronous", synchronous(options).as_sql())?;
     connection.pragma_update(None, "foreign_keys", true)?;
     // A read error of mapped memory would be a signal instead of an error.
     connection.pragma_update_and_check(None, "mmap_size", 0, |_| Ok(()))?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;
     Ok(connection)
+}
+
+/// SQLite goes on without one where it cannot have it, and syncs and readers would be others than promised.
+fn no_write_ahead_log(mode: &str) -> rusqlite::Error {
+    let words =
+        format!("the file system does not allow a write-ahead log (the journal mode stayed `{mode}`)");
+    rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_CANTOPEN), Some(words))
 }
 
 /// What a commit waits for. A control of a power cut test leaves syncs out: nobody else can.

@@ -12,9 +12,14 @@
 //! Idle ──enter──► Running ──leave──► Open ──enter──► Running … Open ──job, alone──► Committing ──► Idle
 //! ```
 //!
-//! **Nobody is handed the connection.** Those who wait are woken, all of them, and try; so one that was woken and does
-//! not come stalls nobody. The job waits for it a little, once. The gate's mutex is never held while SQL runs, and who
-//! may not enter leaves its waker under the very lock that refused it, so no wake-up is lost.
+//! **Nobody is handed the connection.** Whoever leaves wakes the next one, which tries; one at a time, since one at a
+//! time can run, and the threads beside have other work. One that was woken and does not come stalls nobody: the job
+//! waits for it a little, once, and after the group all calls are woken. Consumers are tasks of the framework, which
+//! always come. The gate's mutex is never held while SQL runs, and who may not enter leaves its waker under the very
+//! lock that refused it, so no wake-up is lost.
+//!
+//! **Calls go before consumers.** While a call waits, for its turn or for its commit, at most one consumer's turn is in
+//! a group, and a consumer that runs while a call waits is told so and stops after the event in hand.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -25,6 +30,7 @@ use std::time::{Duration, Instant};
 use divisi_store::{Class, Committed, Draft, Position, Record, StoreError, StoreErrorKind};
 use tokio::sync::{Notify, oneshot};
 
+use crate::checkpoint::Checkpoints;
 use crate::options::Options;
 use crate::stats::Counters;
 use crate::writer::Writer;
@@ -42,11 +48,12 @@ pub(crate) struct Gate {
     state: Mutex<State>,
     pub(crate) options: Options,
     pub(crate) counters: Counters,
+    pub(crate) checkpoints: Arc<Checkpoints>,
     pub(crate) listener: Mutex<Option<Arc<dyn Committed>>>,
     /// Told each time the gate becomes idle.
     idle: Notify,
-    /// Whether a member runs, to look at without the lock.
-    running: AtomicBool,
+    /// Whether a call waits for its turn or is in the open group, to look at without the lock.
+    call_waits: AtomicBool,
 }
 
 struct State {
@@ -87,6 +94,8 @@ struct Group {
     members: usize,
     /// How many of them were kept.
     kept: usize,
+    /// How many of them were calls.
+    calls: usize,
     /// How many of them were consumers.
     consumer_turns: usize,
     records: Vec<Arc<Record>>,
@@ -131,7 +140,7 @@ pub(crate) enum Answer {
 }
 
 impl Gate {
-    pub(crate) fn new(writer: Box<Writer>, options: Options) -> Gate {
+    pub(crate) fn new(writer: Box<Writer>, checkpoints: Arc<Checkpoints>, options: Options) -> Gate {
         Gate {
             state: Mutex::new(State {
                 phase: Phase::Idle,
@@ -146,14 +155,26 @@ impl Gate {
             }),
             options,
             counters: Counters::default(),
+            checkpoints,
             listener: Mutex::new(None),
             idle: Notify::new(),
-            running: AtomicBool::new(false),
+            call_waits: AtomicBool::new(false),
         }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether a call waits for the member that runs.
+    pub(crate) fn is_awaited(&self) -> bool {
+        self.call_waits.load(Ordering::Relaxed)
+    }
+
+    /// Says whether a call waits. Called whenever that may have changed.
+    fn say_whether_awaited(&self, state: &State) {
+        let awaited = state.waiting.has_calls() || state.group.calls > 0;
+        self.call_waits.store(awaited, Ordering::Relaxed);
     }
 
     /// Numbers and appends a member's events and releases its savepoint.
@@ -171,7 +192,6 @@ impl Gate {
     pub(crate) fn leave(self: &Arc<Self>, writer: Box<Writer>, left: Left) -> Answer {
         let broken = writer.broken().cloned();
         let mut state = self.lock();
-        self.running.store(false, Ordering::Release);
         let group = &mut state.group;
         let changed = !matches!(left, Left::Undone);
         let answer = match broken {
@@ -209,10 +229,9 @@ impl Gate {
         }
         state.phase = Phase::Open;
         state.writer = Some(writer);
-        let wakers = state.wake_for_open(self.options.group_members_max);
-        let job = state.job.take();
+        let next = state.next(&self.options);
         drop(state);
-        wakers.into_iter().chain(job).for_each(Waker::wake);
+        next.into_iter().for_each(Waker::wake);
         answer
     }
 
@@ -224,7 +243,6 @@ impl Gate {
         let mut state = self.lock();
         state.phase = Phase::Idle;
         state.writer = Some(writer);
-        self.running.store(false, Ordering::Release);
         // One alone has nobody to wait for.
         state.answering = state.members_before > 1;
         let wakers = state.wake_for_idle();
@@ -256,7 +274,7 @@ impl Gate {
                 if state.phase == Phase::Open {
                     commit::start(self, &mut state);
                 }
-                let wakers = state.wake_for_idle();
+                let wakers = state.wake_for_close();
                 let writer = match (state.phase, state.writer.take()) {
                     (Phase::Idle, writer) => Some(writer),
                     (_, writer) => {
@@ -316,20 +334,56 @@ impl State {
     fn admits(&self, class: Class) -> bool {
         match class {
             Class::Call => true,
-            Class::Consumer => self.group.consumer_turns == 0 || !self.waiting.has_calls(),
+            Class::Consumer => {
+                self.group.consumer_turns == 0 || !(self.waiting.has_calls() || self.group.calls > 0)
+            }
         }
     }
 
-    /// Wakes as many as there are places: more would only be refused again.
-    fn wake_for_open(&mut self, members_max: usize) -> Vec<Waker> {
-        let room = members_max.saturating_sub(self.group.members + self.waiting.expected());
-        let consumers = self.admits(Class::Consumer);
-        self.waiting.wake(self.group.number, room, consumers)
+    /// Whether somebody was woken for the open group who may enter it.
+    fn expects(&self) -> bool {
+        self.waiting.expected_calls() > 0 || (self.waiting.expected() > 0 && self.admits(Class::Consumer))
     }
 
-    /// Wakes everybody: one who does not come must not keep another from coming.
+    /// Whether nobody may join the open group any more.
+    fn is_complete(&self, options: &Options) -> bool {
+        self.writer.as_ref().is_some_and(|writer| writer.broken().is_some())
+            || self.group.members >= options.group_members_max
+            || (!options.inline && self.group.opened.elapsed() >= self.grows_for(options))
+    }
+
+    /// How long the open group may grow.
+    fn grows_for(&self, options: &Options) -> Duration {
+        options.group_time.max(self.last_commit)
+    }
+
+    /// Who goes on now that the group is open and nobody runs: the next of those who wait, or the commit job.
+    fn next(&mut self, options: &Options) -> Option<Waker> {
+        if self.is_complete(options) {
+            return self.job.take();
+        }
+        if self.waiting.expected_calls() > 0 {
+            return None;
+        }
+        let call = self.waiting.wake_call(self.group.number);
+        if call.is_some() || self.expects() {
+            return call;
+        }
+        let consumer =
+            if self.admits(Class::Consumer) { self.waiting.wake_consumer(self.group.number) } else { None };
+        consumer.or_else(|| self.job.take())
+    }
+
+    /// Wakes all calls: one who does not come must not keep another from coming.
     fn wake_for_idle(&mut self) -> Vec<Waker> {
-        self.waiting.wake(self.group.number, usize::MAX, true)
+        self.waiting.wake(self.group.number)
+    }
+
+    /// Wakes everybody, who are told that the store is closed.
+    fn wake_for_close(&mut self) -> Vec<Waker> {
+        let group = self.group.number;
+        std::iter::from_fn(|| self.waiting.wake_call(group).or_else(|| self.waiting.wake_consumer(group)))
+            .collect()
     }
 }
 
@@ -339,6 +393,7 @@ impl Group {
             number,
             opened: Instant::now(),
             members: 0,
+            calls: 0,
             kept: 0,
             consumer_turns: 0,
             records: Vec::new(),

@@ -6,9 +6,10 @@
 //! In reading order: [`options`], `place`, `owner` and `same_file` (where a file may live, whose it is, and whether it is still there), `connect` (what each
 //! setting is for), `migrate` and `epochs` (what happens before serving), `link` (statements), `writer` and `outbox`
 //! (the one connection that writes), `group` and `transaction` (who shares a commit), `snapshot` (reading),
-//! [`retention`], `backend` (all of it behind the seam of `divisi-store`).
+//! `checkpoint` and [`retention`] (what keeps files short), `backend` (all of it behind the seam of `divisi-store`).
 
 mod backend;
+mod checkpoint;
 mod connect;
 mod epochs;
 mod error;

@@ -76,6 +76,10 @@ impl Session for Member {
         Box::pin(ready(self.with(|writer| writer.end_savepoint(keep))))
     }
 
+    fn is_awaited(&self) -> bool {
+        self.gate.is_awaited()
+    }
+
     fn commit(
         mut self: Box<Self>,
         drafts: Vec<Draft>,

@@ -52,6 +52,8 @@ struct Open {
     ends: Ends,
     deferred: Deferred,
     wal_pages: Arc<AtomicI32>,
+    /// How long the write-ahead log was at the last checkpoint.
+    checkpoint_at: i32,
 }
 
 impl Writer {
@@ -277,23 +279,23 @@ impl Writer {
         Ok(epoch)
     }
 
-    /// Brings the write-ahead log into the file when it has grown; whether it did. No group is open.
-    pub(crate) fn checkpoint(&self) -> bool {
-        let Some(open) = &self.open else { return false };
-        if open.wal_pages.load(Ordering::Relaxed) < CHECKPOINT_PAGES {
-            return false;
-        }
+    /// Brings what is left of the write-ahead log into the file. No group is open.
+    pub(crate) fn checkpoint(&mut self) {
+        let Some(open) = &mut self.open else { return };
         if let Err(error) = open.link.control("PRAGMA wal_checkpoint(PASSIVE)") {
             tracing::warn!(error = %error, "the write-ahead log could not be brought into the file, it grows");
         }
-        // The next commit says how long it is now.
-        open.wal_pages.store(0, Ordering::Relaxed);
-        true
+        open.checkpoint_at = open.wal_pages.load(Ordering::Relaxed);
     }
 
-    /// Whether a checkpoint is due.
+    /// Whether the write-ahead log has grown so much since the last checkpoint that one is due.
     pub(crate) fn checkpoint_due(&self) -> bool {
-        self.open.as_ref().is_some_and(|open| open.wal_pages.load(Ordering::Relaxed) >= CHECKPOINT_PAGES)
+        self.open.as_ref().is_some_and(|open| {
+            let pages = open.wal_pages.load(Ordering::Relaxed);
+            // One that is shorter than it was has begun anew. While somebody reads it cannot, and grows on.
+            let before = if pages < open.checkpoint_at { 0 } else { open.checkpoint_at };
+            pages - before >= CHECKPOINT_PAGES
+        })
     }
 
     fn run<T>(
@@ -356,7 +358,7 @@ impl Open {
         link.after_commit(move |n| pages.store(n, Ordering::Relaxed))?;
         let ends = link.as_ours(Ends::load)?;
         let deferred = Deferred::new(&link)?;
-        Ok(Open { link, ends, deferred, wal_pages })
+        Ok(Open { link, ends, deferred, wal_pages, checkpoint_at: 0 })
     }
 }
 

@@ -122,6 +122,12 @@ pub trait Session: Send {
     /// Ends the innermost savepoint: keeps what was done since, or undoes it.
     fn end_savepoint(&mut self, keep: bool) -> BoxFuture<'_, Result<(), StoreError>>;
 
+    /// Whether a call waits because of this transaction: one of [`Class::Consumer`] then ends soon, with what it has done
+    /// so far. It costs next to nothing to ask. A database where writers do not wait for each other says no.
+    fn is_awaited(&self) -> bool {
+        false
+    }
+
     /// Ends the transaction well: numbers and appends `drafts` to the log in one step, commits, and brings their
     /// positions in order. Nothing of it is visible before it is durable.
     fn commit(self: Box<Self>, drafts: Vec<Draft>) -> BoxFuture<'static, Result<Vec<Position>, CommitError>>;

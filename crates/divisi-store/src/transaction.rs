@@ -80,6 +80,11 @@ impl Read {
         self.now
     }
 
+    /// Whether a call waits because of this transaction; see [`Session::is_awaited`].
+    pub fn is_awaited(&self) -> bool {
+        self.session.is_awaited()
+    }
+
     /// The SQL that the database speaks.
     pub fn dialect(&self) -> Dialect {
         self.dialect

@@ -5,7 +5,7 @@
 //! own, so that the failure undoes what it did and nothing else. A lane whose last batch failed begins that way.
 
 use std::borrow::Cow;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use divisi_contract::event::{LANES, lane_of};
 use divisi_store::failpoint;
@@ -19,6 +19,9 @@ use super::attempt::attempt;
 use super::breaker::{Breaker, Permits};
 use super::queue::Item;
 use crate::handler::Failure;
+
+/// How long a batch goes on while a call waits for it.
+const WORK_WHILE_CALLS_WAIT: Duration = Duration::from_micros(200);
 
 /// A contiguous run of one lane.
 #[derive(Debug)]
@@ -159,7 +162,10 @@ impl Turn<'_> {
         };
         let mut hint = None;
         for item in items.iter().filter(|item| item.record.pos > at.pos) {
-            let over = self.shared.options.batch_work_max.is_some_and(|max| began.elapsed() >= max);
+            let over = self.shared.options.batch_work_max.is_some_and(|max| {
+                let max = if tx.is_awaited() { max.min(WORK_WHILE_CALLS_WAIT) } else { max };
+                began.elapsed() >= max
+            });
             if done.handled > 0 && (over || done.handled >= self.batch.calls_max as u64) {
                 break;
             }
@@ -314,7 +320,7 @@ pub(super) async fn in_savepoint(
 }
 
 /// So much later.
-pub(super) fn after(now: Timestamp, span: std::time::Duration) -> Timestamp {
+pub(super) fn after(now: Timestamp, span: Duration) -> Timestamp {
     Timestamp(now.0.saturating_add(i64::try_from(span.as_micros()).unwrap_or(i64::MAX)))
 }
 

@@ -38,8 +38,10 @@ struct Job {
 }
 
 enum Look {
-    /// Somebody came since the last look, or is on the way.
+    /// Somebody came since the last look.
     Grows,
+    /// Somebody is on the way; until then at the most.
+    Waits(Instant),
     /// Commit now.
     Close(Closing),
     /// Somebody else has ended the group.
@@ -52,6 +54,7 @@ async fn job(job: Job) {
     let closing = loop {
         match poll_fn(|cx| job.look(cx.waker(), &mut seen, &mut in_vain)).await {
             Look::Grows => task::yield_now().await,
+            Look::Waits(until) => job.wait(until).await,
             Look::Close(closing) => break closing,
             Look::Gone => return,
         }
@@ -70,6 +73,23 @@ async fn job(job: Job) {
 }
 
 impl Job {
+    /// Waits until nobody is on the way any more.
+    async fn wait(&self, until: Instant) {
+        let mut registered = false;
+        let told = poll_fn(|cx| {
+            let mut state = self.gate.lock();
+            let on_the_way =
+                state.group.number == self.number && state.expects() && state.phase != Phase::Committing;
+            if std::mem::replace(&mut registered, true) || !on_the_way {
+                return Poll::Ready(());
+            }
+            state.job = Some(cx.waker().clone());
+            Poll::Pending
+        });
+        // Whoever does not come has had its time.
+        let _ = tokio::time::timeout_at(until.into(), told).await;
+    }
+
     fn look(&self, waker: &Waker, seen: &mut usize, in_vain: &mut u32) -> Poll<Look> {
         let gate = &self.gate;
         let mut state = gate.lock();
@@ -85,7 +105,7 @@ impl Job {
             Phase::Idle | Phase::Committing => return Poll::Ready(Look::Gone),
         }
         let options = &gate.options;
-        if state.answering && !gate.options.inline {
+        if state.answering && !options.inline {
             // Who tells them may need this very core: it says when it is done.
             state.job = Some(waker.clone());
             return Poll::Pending;
@@ -93,20 +113,21 @@ impl Job {
         let grew = state.group.members > *seen || state.answering;
         *seen = state.group.members;
         *in_vain = if grew { 0 } else { *in_vain + 1 };
-        let time_is_up = if options.inline {
-            *in_vain > LOOKS_IN_VAIN_MAX
-        } else {
-            state.group.opened.elapsed() >= options.group_time.max(state.last_commit)
-        };
-        // Those who were told together are about to come again. It costs one who does not an eighth of a sync at the most,
-        // and one alone nothing.
-        let comes_again = !options.inline
-            && state.group.members < state.members_before
-            && state.group.opened.elapsed() < state.last_commit / COMES_AGAIN_SHARE;
-        let broken = state.writer.as_ref().is_some_and(|writer| writer.broken().is_some());
-        let full = state.group.members >= options.group_members_max;
-        if !broken && !full && !time_is_up && (grew || comes_again || state.waiting.expected() > 0) {
-            return Poll::Ready(Look::Grows);
+        if !state.is_complete(options) {
+            // Those who were told together are about to come again. It costs one who does not an eighth of a sync at the
+            // most, and one alone nothing.
+            let comes_again = !options.inline
+                && state.group.members < state.members_before
+                && state.group.opened.elapsed() < state.last_commit / COMES_AGAIN_SHARE;
+            if grew || comes_again {
+                return Poll::Ready(Look::Grows);
+            }
+            if state.expects() && options.inline && *in_vain <= LOOKS_IN_VAIN_MAX {
+                return Poll::Ready(Look::Grows);
+            }
+            if state.expects() && !options.inline {
+                return Poll::Ready(Look::Waits(state.group.opened + state.grows_for(options)));
+            }
         }
         let Some(writer) = state.writer.take() else { return Poll::Ready(Look::Gone) };
         let closing = state.close(writer);
@@ -208,14 +229,13 @@ impl Closing {
 
     /// Gives the writer back and answers.
     fn end(&mut self, ending: Ending) {
-        let Some((writer, group)) = self.parts.take() else { return };
+        let Some((mut writer, group)) = self.parts.take() else { return };
         let mut answers = group.answers;
-        if writer.checkpoint_due() {
+        if writer.checkpoint_due() && self.gate.checkpoints.due() {
             // Nobody in the group waits for it, only the next.
             answer(&mut answers, &ending);
-            if writer.checkpoint() {
-                Counters::add(&self.gate.counters.checkpoints, 1);
-            }
+            writer.checkpoint();
+            Counters::add(&self.gate.counters.checkpoints, 1);
         }
         self.gate.rest(writer, || answer(&mut answers, &ending));
     }

@@ -2,8 +2,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
 use divisi_store::{Class, StoreError, StoreErrorKind};
@@ -11,9 +10,6 @@ use tokio::runtime::Handle;
 
 use super::{Gate, Left, Phase, commit};
 use crate::transaction::Member;
-
-/// How often one looks before it sleeps: about twenty microseconds.
-const LOOKS_MAX: u32 = 1_000;
 
 /// A transaction that wants to begin. Dropped, it leaves its place in the queue.
 pub(crate) struct Turn {
@@ -29,28 +25,12 @@ impl Gate {
     }
 }
 
-impl Gate {
-    /// Looks a little whether the member that runs is about to leave: it takes some ten microseconds, and to be woken
-    /// on another thread takes longer. On one thread nobody could leave meanwhile.
-    fn linger(&self) {
-        if self.options.inline {
-            return;
-        }
-        let mut looks = 0;
-        while looks < LOOKS_MAX && self.running.load(Ordering::Acquire) {
-            std::hint::spin_loop();
-            looks += 1;
-        }
-    }
-}
-
 impl Future for Turn {
     type Output = Result<Member, StoreError>;
 
     fn poll(mut self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<Self::Output> {
         let turn = &mut *self;
         let gate = Arc::clone(&turn.gate);
-        gate.linger();
         let mut state = gate.lock();
         let group = state.group.number;
         if let Some(ticket) = turn.ticket {
@@ -76,21 +56,27 @@ impl Future for Turn {
                 None => state.waiting.ticket(),
             };
             turn.ticket = Some(ticket);
+            state.waiting.sleep(turn.class, ticket, task.waker().clone());
+            gate.say_whether_awaited(&state);
+            let mut next = None;
             if state.phase == Phase::Open {
                 // Who is refused waits for the group's end.
                 commit::start(&gate, &mut state);
+                next = state.next(&gate.options);
             }
-            state.waiting.sleep(turn.class, ticket, task.waker().clone());
+            drop(state);
+            next.into_iter().for_each(Waker::wake);
             return Poll::Pending;
         };
         turn.ticket = None;
         let opens = state.phase == Phase::Idle;
         state.phase = Phase::Running;
-        gate.running.store(true, Ordering::Relaxed);
         state.group.members += 1;
-        if turn.class == Class::Consumer {
-            state.group.consumer_turns += 1;
+        match turn.class {
+            Class::Call => state.group.calls += 1,
+            Class::Consumer => state.group.consumer_turns += 1,
         }
+        gate.say_whether_awaited(&state);
         let alone = state.expects_nobody();
         if opens {
             state.group.opened = Instant::now();
@@ -100,6 +86,7 @@ impl Future for Turn {
             if let Err(error) = writer.open_group() {
                 let mut state = gate.lock();
                 state.group.members = 0;
+                state.group.calls = 0;
                 state.group.consumer_turns = 0;
                 drop(state);
                 gate.rest(writer, || ());
@@ -125,6 +112,15 @@ impl Drop for Turn {
             let mut state = self.gate.lock();
             let group = state.group.number;
             state.waiting.leave(self.class, ticket, group);
+            self.gate.say_whether_awaited(&state);
+            // It may have been woken in place of another.
+            let next = match state.phase {
+                Phase::Open => state.next(&self.gate.options),
+                Phase::Idle if state.waiting.expected() == 0 => state.waiting.wake_consumer(group),
+                _ => None,
+            };
+            drop(state);
+            next.into_iter().for_each(Waker::wake);
         }
     }
 }

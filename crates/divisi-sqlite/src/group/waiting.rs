@@ -59,11 +59,26 @@ impl Waiting {
         self.calls.expected + self.consumers.expected
     }
 
-    /// Wakes at most `room` calls, and consumers if they may enter.
-    pub(crate) fn wake(&mut self, group: u64, room: usize, consumers: bool) -> Vec<Waker> {
-        let mut wakers = self.calls.wake(group, room);
-        if consumers {
-            wakers.extend(self.consumers.wake(group, room.saturating_sub(wakers.len())));
+    /// How many calls of them.
+    pub(crate) fn expected_calls(&self) -> usize {
+        self.calls.expected
+    }
+
+    /// Wakes the call that has waited longest.
+    pub(crate) fn wake_call(&mut self, group: u64) -> Option<Waker> {
+        self.calls.wake(group)
+    }
+
+    /// Wakes the consumer that has waited longest.
+    pub(crate) fn wake_consumer(&mut self, group: u64) -> Option<Waker> {
+        self.consumers.wake(group)
+    }
+
+    /// Wakes all calls and one consumer, unless one is on the way.
+    pub(crate) fn wake(&mut self, group: u64) -> Vec<Waker> {
+        let mut wakers: Vec<Waker> = std::iter::from_fn(|| self.calls.wake(group)).collect();
+        if self.consumers.expected == 0 {
+            wakers.extend(self.consumers.wake(group));
         }
         wakers
     }
@@ -84,15 +99,10 @@ impl Waiting {
 }
 
 impl Queue {
-    fn wake(&mut self, group: u64, room: usize) -> Vec<Waker> {
-        let mut wakers = Vec::new();
-        while wakers.len() < room
-            && let Some((ticket, waker)) = self.asleep.pop_first()
-        {
-            self.woken.insert(ticket, group);
-            self.expected += 1;
-            wakers.push(waker);
-        }
-        wakers
+    fn wake(&mut self, group: u64) -> Option<Waker> {
+        let (ticket, waker) = self.asleep.pop_first()?;
+        self.woken.insert(ticket, group);
+        self.expected += 1;
+        Some(waker)
     }
 }

@@ -84,14 +84,19 @@ async fn a_consumer_has_one_turn_in_a_group_while_a_call_waits() {
     poll_each_once(&mut call).await;
     assert_eq!(*order.lock().expect("no panic"), ["consumer", "call"]);
     poll_each_once(&mut consumers).await;
-    assert_eq!(order.lock().expect("no panic").len(), 5, "no call waits any more, so the others may");
+    assert_eq!(
+        order.lock().expect("no panic").len(),
+        2,
+        "the call waits for its commit, the others do not lengthen it"
+    );
     soon("a call and consumers", async {
         for turn in call.into_iter().chain(consumers) {
             turn.await;
         }
     })
     .await;
-    assert_eq!(backend.stats().commits, 1);
+    assert_eq!(order.lock().expect("no panic").len(), 5);
+    assert!(backend.stats().commits > 1, "they are in later groups");
 }
 
 #[tokio::test]
@@ -212,7 +217,7 @@ async fn a_call_that_comes_late_is_still_before_the_consumers_of_one_more_group(
 
 /// F-60: whatever is consumed beside it, a call waits for two turns of consumers at the most: one in the group that it
 /// finds, and one in the next.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_call_beside_a_backlog_waits_for_two_consumers_at_the_most() {
     // A machine that is busy must not decide: a group waits for a call that is on its way.
     let options = divisi_sqlite::Options { group_time: Duration::from_secs(20), ..fast() };
@@ -245,7 +250,7 @@ async fn a_call_beside_a_backlog_waits_for_two_consumers_at_the_most() {
         let (inside, _) = soon("a call beside a backlog", call).await.expect("it commits");
         turns_max = turns_max.max(inside - before);
     }
-    assert!((1..=2).contains(&turns_max), "a call waited for {turns_max} consumers");
+    assert!(turns_max <= 2, "a call waited for {turns_max} consumers");
     assert!(n_turns.load(Ordering::Relaxed) > 200, "the backlog was consumed meanwhile");
     consumers.shutdown().await;
     assert_eq!(is_consistent(&store).await.get("call"), Some(&200));
