@@ -4,8 +4,9 @@ use std::time::Duration;
 
 /// Events of one transaction at the most: enough to spread the cost of a commit, few enough to be done again.
 pub const BATCH_EVENTS_MAX: usize = 100;
-/// Work of one transaction at the most: on SQLite every writer waits while it runs.
-pub const BATCH_WORK_MAX: Duration = Duration::from_millis(1);
+/// Work of one transaction at the most: on SQLite every writer waits while it runs, and so does whatever else its thread
+/// has to do.
+pub const BATCH_WORK_MAX: Duration = Duration::from_micros(500);
 /// Transactions of one input under way at once: as many as there are lanes, since those that wait together commit
 /// together.
 pub const TRANSACTIONS_MAX: usize = 64;
