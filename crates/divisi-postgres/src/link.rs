@@ -163,6 +163,12 @@ impl Link {
         let Some(client) = self.client.as_ref().filter(|_| self.state == State::Open) else {
             return Ending::Undone(ended());
         };
+        if client.is_closed() {
+            // Before COMMIT was sent: the server has undone it.
+            self.state = State::Broken;
+            let message = "the connection to the database was lost before COMMIT";
+            return Ending::Undone(StoreError::new(StoreErrorKind::Busy, message));
+        }
         self.state = State::InFlight;
         let mut last = pin!(last(client));
         let at_once = poll_once(last.as_mut()).await;

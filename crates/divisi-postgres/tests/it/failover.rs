@@ -5,12 +5,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use divisi_events::epochs;
+use divisi_contract::event::{LANES, lane_of};
+use divisi_contract::{Context, Event};
+use divisi_events::{Fetch, FetchRefused, LaneWanted, Listeners, Log, LogOptions, epochs};
 use divisi_postgres::{Options, Postgres, Urls};
 use divisi_servers::postgres::{Replication, Settings, Shutdown};
-use divisi_store::conformance::account::{deposit, everything, is_consistent, schema, whole_log};
+use divisi_store::backend::CommitError;
+use divisi_store::conformance::account::{Moved, deposit, everything, is_consistent, schema, whole_log};
+use divisi_store::inbox::Inbox;
 use divisi_store::outbox::Page;
-use divisi_store::{Lane, Pos, Store, StoreName, Stores};
+use divisi_store::{Class, Lane, Pos, Store, StoreError, StoreName, Stores, Tx, TxFailed};
 use tokio::task::JoinSet;
 
 use crate::fixture::{Databases, eventually, options};
@@ -226,6 +230,95 @@ async fn files_that_were_put_back_begin_a_new_epoch_without_a_command() {
     let after = read_to_the_end(&store).await;
     assert_eq!(enter(&before, &after), (30, 40), "thirty are named, and all forty new ones are read");
     assert_eq!(whole_log(&store).await.len(), 41);
+}
+
+/// F-59: the old primary lives on beside the promoted one: it does not answer a reader that has entered the new epoch.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_old_primary_does_not_answer_readers_of_the_new_one() {
+    let databases = server_of_its_own().await;
+    let (old, _) = databases.bank_with(impatient()).await;
+    for _ in 0..5 {
+        deposit(&old, "a", 1).await.expect("it commits");
+    }
+    let standby = databases.server.standby(Replication::Asynchronous).await.expect("it follows");
+    let database = databases.database("bank");
+    let there =
+        async || standby.sql_in(&database, "SELECT count(*) FROM divisi_outbox").await.unwrap_or_default();
+    eventually("it has all five", there, |n| n.trim() == "5").await;
+    standby.promote().await.expect("it is a primary too");
+    let port = |server: &divisi_servers::Postgres| format!(":{}/", server.address().port());
+    let url = databases.url("bank").replace(&port(&databases.server), &port(&standby));
+    let stores = Postgres::new(Urls::none().with("bank", url), impatient());
+    let new = stores.open(&StoreName::of("bank"), &schema()).await.expect("a store opens");
+    // The dead branch grows, and nobody of the new life reads it.
+    deposit(&old, "a", 100).await.expect("the old one does not know");
+    deposit(&new, "a", 1).await.expect("it commits");
+    let listeners = || Listeners::none().allow(Moved::TOPIC, "reader");
+    let (at_old, at_new) = (
+        Log::new(old.clone(), listeners(), LogOptions::default()),
+        Log::new(new.clone(), listeners(), LogOptions::default()),
+    );
+    let epoch = read_to_the_end(&new).await.epochs.current();
+    let lane = Lane(lane_of("a", LANES));
+    let want = || Fetch {
+        topic: Moved::TOPIC.into(),
+        reader: "reader".into(),
+        lanes: vec![LaneWanted { lane, epoch, pos: Pos(5), applied: Pos(5) }],
+        max_records: 512,
+        max_bytes: 256 * 1024,
+        wait_ms: 0,
+    };
+    let cx = Context::root("reader");
+    let refused = at_old.fetch(&cx, want()).await.expect_err("it is not the one that the reader has entered");
+    assert!(
+        matches!(refused.refusal(), Some(FetchRefused::EpochAhead { current }) if *current < epoch),
+        "{refused:?}"
+    );
+    let fetched = at_new.fetch(&cx, want()).await.expect("the new one answers");
+    let balance = |record: &divisi_store::Record| record.decode::<Moved>().expect("an event").balance;
+    assert_eq!(fetched.records.iter().map(|record| balance(record)).collect::<Vec<_>>(), [6]);
+}
+
+/// F-25: a consumer that stands still inside its transaction: another one waits for the lock at most as long as it may,
+/// and goes on when the server has ended the first.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_consumer_that_stands_still_inside_its_transaction_is_ended() {
+    let databases = crate::fixture::databases().await;
+    let options = Options {
+        lock_timeout: Duration::from_millis(200),
+        idle_in_transaction_timeout: Duration::from_millis(1_500),
+        ..options()
+    };
+    let (store, _) = databases.bank_with(options).await;
+    let inbox = Inbox { consumer: "c".into(), source: "s".into(), topic: "t".into() };
+    let run = async |lane: Lane| {
+        let locked: Result<_, TxFailed<StoreError>> =
+            store.run(Class::Consumer, async |tx: &mut Tx| inbox.lock(tx, lane).await).await;
+        locked.map(drop).map_err(TxFailed::into_error)
+    };
+    let declared: Result<_, TxFailed<StoreError>> =
+        store.run(Class::Consumer, async |tx: &mut Tx| inbox.declare(tx, 2).await).await;
+    declared.expect("the watermarks are there");
+    // A zombie: its transaction is open, and it does nothing more.
+    let mut zombie = store.backend().begin(Class::Consumer).await.expect("a transaction");
+    let lock = "SELECT pos FROM divisi_watermark WHERE lane = 0 FOR UPDATE";
+    zombie.query(lock, &[]).await.expect("it has the lock");
+    let began = tokio::time::Instant::now();
+    run(Lane(1)).await.expect("another lane goes on");
+    let waits = run(Lane(0)).await.expect_err("it is held");
+    assert!(waits.is_transient(), "the lane backs off and tries again: {waits:?}");
+    assert!(
+        began.elapsed() < Duration::from_millis(1_400),
+        "no longer than it may wait: {:?}",
+        began.elapsed()
+    );
+    let again = async || run(Lane(0)).await.is_ok();
+    eventually("the server has ended the zombie", again, |done| *done).await;
+    let woken = zombie.commit(Vec::new()).await.expect_err("it is told so");
+    assert!(
+        matches!(woken, CommitError::DidNotHappen(_)),
+        "nothing of it is there, and that is certain: {woken:?}"
+    );
 }
 
 /// A server that stands still, with all its connections open, is not waited for without end.
