@@ -6,10 +6,12 @@ use std::time::Duration;
 
 use divisi_store::{OpenError, StoreError, StoreErrorKind, StoreName};
 use tokio_postgres::Config;
-use tokio_postgres::config::{Host, SslMode};
+use tokio_postgres::config::{Host, SslMode, TargetSessionAttrs};
 
 use crate::options::Options;
 
+/// Where a server listens when the address does not say.
+const PORT: u16 = 5_432;
 /// The longest name that PostgreSQL keeps whole.
 const NAME_BYTES_MAX: usize = 63;
 
@@ -33,14 +35,17 @@ impl Place {
             .parse()
             // The driver's words may repeat a part of the address, so they stay out.
             .map_err(|_| wrong("its URL is not `postgres://USER:PASSWORD@HOST:PORT/DATABASE`"))?;
-        let Some(host) = config.get_hosts().first().cloned() else {
+        if config.get_hosts().is_empty() {
             return Err(wrong("its URL names no host"));
-        };
+        }
         let Some(database) = config.get_dbname().map(str::to_owned) else {
             return Err(wrong("its URL names no database"));
         };
-        let port = config.get_ports().first().copied().unwrap_or(5_432);
-        let encrypted = encrypted.unwrap_or_else(|| !is_here(&host));
+        let encrypted = encrypted.unwrap_or_else(|| !config.get_hosts().iter().all(is_here));
+        if config.get_hosts().len() > 1 {
+            // Whichever of them is the primary now.
+            config.target_session_attrs(TargetSessionAttrs::ReadWrite);
+        }
         config.ssl_mode(if encrypted { SslMode::Require } else { SslMode::Disable });
         config.connect_timeout(options.connect_timeout);
         // The system counts whole seconds, and takes none for a mistake.
@@ -53,16 +58,12 @@ impl Place {
             Some(instance) => format!("{name} {instance}"),
             None => name.to_string(),
         });
-        let host = match host {
-            Host::Tcp(host) => format!("{host}:{port}"),
-            #[cfg(unix)]
-            Host::Unix(path) => format!("{}:{port}", path.display()),
-        };
+        let hosts = addresses(&config);
         let (schema, what) = match &name.projection {
-            None => (options.schema.clone(), format!("database `{database}` at {host}")),
+            None => (options.schema.clone(), format!("database `{database}` at {hosts}")),
             Some((projection, version)) => {
                 let schema = format!("{projection}_v{version}");
-                let what = format!("schema `{schema}` of database `{database}` at {host}");
+                let what = format!("schema `{schema}` of database `{database}` at {hosts}");
                 (schema, what)
             }
         };
@@ -85,6 +86,21 @@ impl fmt::Debug for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.what)
     }
+}
+
+/// All hosts with their ports.
+fn addresses(config: &Config) -> String {
+    let port = |n: usize| {
+        let ports = config.get_ports();
+        // One port may stand for all hosts.
+        ports.get(n).or_else(|| ports.first()).copied().unwrap_or(PORT)
+    };
+    let address = |(n, host): (usize, &Host)| match host {
+        Host::Tcp(host) => format!("{host}:{}", port(n)),
+        #[cfg(unix)]
+        Host::Unix(path) => format!("{}:{}", path.display(), port(n)),
+    };
+    config.get_hosts().iter().enumerate().map(address).collect::<Vec<_>>().join(", ")
 }
 
 /// A name in double quotes, as SQL wants it.

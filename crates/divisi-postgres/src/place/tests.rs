@@ -1,5 +1,5 @@
 use divisi_store::StoreName;
-use tokio_postgres::config::SslMode;
+use tokio_postgres::config::{SslMode, TargetSessionAttrs};
 
 use super::Place;
 use crate::options::Options;
@@ -52,4 +52,20 @@ fn what_is_said_of_a_place_has_no_password() {
         Place::new(&name, "postgres://u:hunter2@localhost/shop", &Options::default()).expect("an address");
     assert_eq!(place.what, "schema `posts\"; DROP_v2` of database `shop` at localhost:5432");
     assert_eq!(place.schema, "\"posts\"\"; DROP_v2\"");
+}
+
+#[test]
+fn of_several_hosts_the_primary_is_wanted_and_all_must_be_here_for_plain_text() {
+    let several = place("postgres://u:p@127.0.0.1:6001,localhost:6002/shop").expect("an address");
+    assert_eq!(format!("{several:?}"), "database `shop` at 127.0.0.1:6001, localhost:6002");
+    assert_eq!(several.config.get_target_session_attrs(), TargetSessionAttrs::ReadWrite);
+    assert_eq!(several.config.get_ssl_mode(), SslMode::Disable);
+    let one_elsewhere = place("postgres://u:p@127.0.0.1,db.internal/shop").expect("an address");
+    assert_eq!(one_elsewhere.config.get_ssl_mode(), SslMode::Require);
+    let alone = place("postgres://u:p@localhost/shop").expect("an address");
+    assert_eq!(
+        alone.config.get_target_session_attrs(),
+        TargetSessionAttrs::Any,
+        "who is alone is named if it is a standby"
+    );
 }
