@@ -24,8 +24,10 @@ pub(crate) struct Lanes {
 #[derive(Clone)]
 struct Known {
     stream: StreamId,
-    /// The last sequence of the lane's subject, if it is known for certain; 0 for none.
-    last: Option<u64>,
+    /// The highest sequence of the lane's subject that was acknowledged or seen; 0 for none.
+    acknowledged: u64,
+    /// Whether the subject ends there for certain.
+    exact: bool,
     /// Since when a relay with a higher token, whose last record lies there, has been in the way.
     fenced: Option<(u64, Instant)>,
 }
@@ -35,8 +37,8 @@ struct Known {
 pub(crate) enum End {
     /// The subject's last sequence.
     At(u64),
-    /// It is to be looked for.
-    Unknown,
+    /// It is to be looked for, here or behind.
+    AtLeast(u64),
     /// Something was published there, to a stream that is no more.
     OtherStream,
 }
@@ -47,23 +49,30 @@ impl Lanes {
         let mut known = self.lock();
         let key = (name.to_owned(), lane);
         match known.get(&key) {
-            Some(known) if known.stream == *stream => known.last.map_or(End::Unknown, End::At),
+            Some(Known { stream: of, exact, acknowledged, .. }) if of == stream => {
+                if *exact { End::At(*acknowledged) } else { End::AtLeast(*acknowledged) }
+            }
             Some(_) => {
-                // All lanes of it: the relay begins anew with all of them.
                 known.retain(|(of, _), known| of != name || known.stream == *stream);
                 End::OtherStream
             }
-            None => End::Unknown,
+            None => End::AtLeast(0),
         }
     }
 
-    /// The subject ends there.
-    pub(crate) fn set(&self, stream: &StreamId, name: &str, lane: Lane, last: Option<u64>) {
+    /// What was known of the stream's lanes is not true any more. All of them: the relay begins anew with all.
+    pub(crate) fn forget(&self, name: &str) {
+        self.lock().retain(|(of, _), _| of != name);
+    }
+
+    /// The subject ends there, or somewhere behind.
+    pub(crate) fn set(&self, stream: &StreamId, name: &str, lane: Lane, acknowledged: u64, exact: bool) {
         let mut known = self.lock();
         if known.len() >= LANES_MAX {
             known.clear();
         }
-        known.insert((name.to_owned(), lane), Known { stream: stream.clone(), last, fenced: None });
+        let stream = stream.clone();
+        known.insert((name.to_owned(), lane), Known { stream, acknowledged, exact, fenced: None });
     }
 
     /// A relay with a higher token has published `last`: whether it is to be believed that it still does.
@@ -71,10 +80,11 @@ impl Lanes {
         let mut known = self.lock();
         let entry = known.entry((name.to_owned(), lane)).or_insert_with(|| Known {
             stream: stream.clone(),
-            last: None,
+            acknowledged: 0,
+            exact: false,
             fenced: None,
         });
-        entry.last = None;
+        entry.exact = false;
         match entry.fenced {
             Some((at, since)) if at == last => since.elapsed() < FENCED_MAX,
             _ => {
@@ -99,13 +109,14 @@ mod tests {
     fn another_stream_is_said_once() {
         let (old, new) = (StreamId("a@1".into()), StreamId("a@2".into()));
         let lanes = Lanes::default();
-        assert_eq!(lanes.end(&old, "a", LANE), End::Unknown);
-        lanes.set(&old, "a", LANE, Some(7));
-        lanes.set(&old, "a", Lane(4), Some(9));
+        assert_eq!(lanes.end(&old, "a", LANE), End::AtLeast(0));
+        lanes.set(&old, "a", LANE, 7, true);
+        lanes.set(&old, "a", Lane(4), 9, false);
         assert_eq!(lanes.end(&old, "a", LANE), End::At(7));
+        assert_eq!(lanes.end(&old, "a", Lane(4)), End::AtLeast(9));
         assert_eq!(lanes.end(&new, "a", LANE), End::OtherStream);
-        assert_eq!(lanes.end(&new, "a", LANE), End::Unknown);
-        assert_eq!(lanes.end(&new, "a", Lane(4)), End::Unknown, "the relay begins anew with all lanes");
+        assert_eq!(lanes.end(&new, "a", LANE), End::AtLeast(0));
+        assert_eq!(lanes.end(&new, "a", Lane(4)), End::AtLeast(0), "the relay begins anew with all lanes");
     }
 
     #[tokio::test(start_paused = true)]

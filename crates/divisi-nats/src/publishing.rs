@@ -120,7 +120,7 @@ impl<'a> Run<'a> {
             }
         }
         // After a failure, how many of those behind it are stored is not known.
-        self.ends(failed.is_none().then_some(last));
+        self.ends(last, failed.is_none());
         failed.map_or(Ok(()), Err)
     }
 
@@ -134,11 +134,7 @@ impl<'a> Run<'a> {
         let mut looks = 0;
         while let Some(record) = records.get(outcomes.len()) {
             let expected = self.fence.is_some().then_some(last);
-            let stored = match self.send(record, expected).await {
-                Ok(acknowledgement) => acknowledgement.await,
-                Err(error) => return Err(error),
-            };
-            match stored {
+            match self.send(record, expected).await?.await {
                 // It lies there already, somewhere at or before the end.
                 Ok(PublishAck { duplicate: true, sequence, .. }) => {
                     outcomes.push(Ok(self.stream.hint(sequence)));
@@ -150,15 +146,15 @@ impl<'a> Run<'a> {
                 }
                 Err(error) if error.kind() == PublishErrorKind::WrongLastSequence && looks < LOOKS_MAX => {
                     looks += 1;
-                    last = self.look(Some(last)).await?;
+                    last = self.look(last).await?;
                 }
                 Err(error) => {
-                    self.ends(None);
+                    self.ends(last, false);
                     return Err(self.failed(&error));
                 }
             }
         }
-        self.ends(Some(last));
+        self.ends(last, true);
         Ok(last)
     }
 
@@ -166,8 +162,8 @@ impl<'a> Run<'a> {
     async fn end(&self) -> Result<u64, PublishError> {
         match self.nats.lanes.end(&self.stream, &self.names.stream, self.lane) {
             End::At(last) => Ok(last),
-            End::Unknown if self.fence.is_none() => Ok(0),
-            End::Unknown => self.look(None).await,
+            End::AtLeast(known) if self.fence.is_none() => Ok(known),
+            End::AtLeast(known) => self.look(known).await,
             End::OtherStream => Err(PublishError::Forgotten(format!(
                 "the stream `{}` was removed and made anew",
                 self.names.stream
@@ -175,17 +171,13 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Looks where the lane ends: not where `believed`, if anything was. Another relay's record there is a fence if
-    /// its token is higher.
-    async fn look(&self, believed: Option<u64>) -> Result<u64, PublishError> {
+    /// Looks where the lane ends. Another relay's record there is a fence if its token is higher; and what ends before
+    /// what was acknowledged has been forgotten.
+    async fn look(&self, acknowledged: u64) -> Result<u64, PublishError> {
         let message = last_message(self.nats, &self.names, self.lane).await.map_err(unpublished)?;
         let last = message.map_or(Last { sequence: 0, fence: 0 }, |message| Last {
             sequence: message.sequence,
-            fence: message
-                .headers
-                .get(FENCE)
-                .and_then(|fence| fence.as_str().parse().ok())
-                .unwrap_or_default(),
+            fence: message.headers.get(FENCE).and_then(|fence| fence.as_str().parse().ok()).unwrap_or_default(),
         });
         let (name, lane) = (&self.names.stream, self.lane);
         if self.fence.is_some_and(|fence| fence < last.fence)
@@ -193,13 +185,12 @@ impl<'a> Run<'a> {
         {
             return Err(PublishError::Fenced);
         }
-        let forgotten = believed.is_some_and(|believed| last.sequence < believed);
         // A lane whose last record became too old is empty, and nothing was forgotten that should be there.
+        let forgotten = last.sequence < acknowledged;
         if forgotten && !(last.sequence == 0 && self.trims().await?) {
-            self.ends(None);
-            let believed = believed.unwrap_or_default();
+            self.nats.lanes.forget(name);
             return Err(PublishError::Forgotten(format!(
-                "lane {lane} of `{name}` ends at {}, and {believed} was acknowledged",
+                "lane {lane} of `{name}` ends at {}, and {acknowledged} was acknowledged",
                 last.sequence
             )));
         }
@@ -212,10 +203,10 @@ impl<'a> Run<'a> {
         Ok(found.id == self.stream && found.state.first_sequence > 1)
     }
 
-    fn ends(&self, last: Option<u64>) {
-        // Without a fence nobody has looked where the lane ends.
-        let last = last.filter(|_| self.fence.is_some());
-        self.nats.lanes.set(&self.stream, &self.names.stream, self.lane, last);
+    /// The lane ends there, for certain or at least. Without a fence nobody has looked, and it is never certain.
+    fn ends(&self, acknowledged: u64, exact: bool) {
+        let exact = exact && self.fence.is_some();
+        self.nats.lanes.set(&self.stream, &self.names.stream, self.lane, acknowledged, exact);
     }
 
     /// Sends one record; its acknowledgement comes later.

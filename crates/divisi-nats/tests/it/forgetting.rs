@@ -1,0 +1,56 @@
+//! A server that forgets what it acknowledged: put back in time, or its stream removed.
+
+use crate::support::{PATIENCE, start_of, stranger, until};
+use crate::world::World;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_directory_put_back_by_five_hundred_messages_loses_nothing_and_is_filled_again() {
+    let world = World::begin().await;
+    let running = world.consume().await;
+    let load = world.load(400);
+    until("it has begun", PATIENCE, async || world.n_messages().await, |n| *n > 50).await;
+    world.server.stop().await.expect("stopped");
+    let dir = tempfile::tempdir().expect("a directory");
+    let copy = dir.path().join("data");
+    world.server.copy_data(&copy).await.expect("copied");
+    world.server.start().await.expect("started");
+    let n_copied = world.n_messages().await;
+    until("500 messages more", PATIENCE, async || world.n_messages().await, |n| *n >= n_copied + 500).await;
+    world.server.kill().await.expect("killed");
+    world.server.restore_data(&copy).await.expect("put back");
+    world.server.start().await.expect("started");
+    let so_far = world.n_entries().await;
+    until("it goes on", PATIENCE, async || world.n_entries().await, |n| *n > so_far + 200).await;
+    load.stop().await;
+    world.settles().await;
+    let n_sold = world.n_sold();
+    until(
+        "what was forgotten lies there again",
+        PATIENCE,
+        async || world.n_messages().await,
+        |n| *n >= n_sold,
+    )
+    .await;
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_that_was_removed_is_made_anew_and_filled_from_the_log() {
+    let world = World::begin().await;
+    let running = world.consume().await;
+    let load = world.load(200);
+    until("it has begun", PATIENCE, async || world.n_entries().await, |n| *n > 200).await;
+    running.follows_the_carrier().await;
+    let before = start_of(&world.server, "evt_sales").await;
+    stranger(&world.server).await.delete_stream("evt_sales").await.expect("an operator removes it");
+    let so_far = world.n_entries().await;
+    until("it goes on", PATIENCE, async || world.n_entries().await, |n| *n > so_far + 200).await;
+    let n_sold = world.n_sold();
+    until("all of it lies there again", PATIENCE, async || world.n_messages().await, |n| *n >= n_sold).await;
+    assert_ne!(start_of(&world.server, "evt_sales").await, before, "it is another stream now");
+    running.follows_the_carrier().await;
+    let so_far = world.by_carrier().await;
+    until("NATS brings again", PATIENCE, async || world.by_carrier().await, |n| *n > so_far + 50).await;
+    load.stop().await;
+    world.settles().await;
+}

@@ -1,0 +1,71 @@
+//! From the transaction of one service to the inbox of another, through NATS.
+
+use std::time::Duration;
+
+use divisi_contract::Event;
+use divisi_events::Carrier;
+use divisi_nats::StreamOptions;
+use divisi_store::outbox::PageWanted;
+use divisi_store::{Lane, Pos};
+
+use crate::support::PATIENCE;
+use crate::world::{ITEMS, Sold, World};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_committed_takes_effect_once_and_nats_brought_it() {
+    let world = World::begin().await;
+    let running = world.consume().await;
+    let load = world.load(300);
+    crate::support::until("there is much", PATIENCE, async || world.n_entries().await, |n| *n > 400).await;
+    load.stop().await;
+    world.settles().await;
+    assert_eq!(world.by_carrier().await, world.n_entries().await, "nothing came from the log");
+    assert_eq!(running.input().falls, 0);
+    running.stop().await;
+    assert_eq!(world.n_messages().await, world.n_sold(), "each event lies there once");
+    // A restart goes on from its hints.
+    let running = world.consume().await;
+    for item in ITEMS {
+        running.reached(&world.sell(item).await, PATIENCE).await;
+    }
+    world.settles().await;
+    assert_eq!(world.by_carrier().await, world.n_entries().await);
+    assert_eq!(running.input().repeats, 0, "what took effect is not read again");
+}
+
+/// F-21, and a relay that was stopped for long: everything lies on the carrier twice.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_lies_on_the_carrier_twice_takes_effect_once() {
+    let window = Duration::from_millis(100);
+    let world = World::begin_with(|options| {
+        options.stream = StreamOptions { duplicate_window: window, ..StreamOptions::default() };
+    })
+    .await;
+    let running = world.consume().await;
+    for _ in 0..5 {
+        for item in ITEMS {
+            running.reached(&world.sell(item).await, PATIENCE).await;
+        }
+    }
+    let zombie = world.carrier().await;
+    let records = async |lane| {
+        let lanes = vec![(lane, Pos(0))];
+        let wanted =
+            PageWanted { topic: Sold::TOPIC.into(), lanes, max_records: 1_000, max_bytes: usize::MAX };
+        world.page(wanted).await
+    };
+    let n_sold = world.n_sold();
+    let again = async || {
+        for lane in (0..64).map(Lane) {
+            let records = records(lane).await;
+            let published = zombie.publish(&"shop".into(), Sold::TOPIC, lane, &records, None).await;
+            assert!(published.iter().all(Result::is_ok), "{published:?}");
+        }
+        world.n_messages().await
+    };
+    crate::support::until("all of it lies there twice", PATIENCE, again, |n| *n >= n_sold * 2).await;
+    for item in ITEMS {
+        running.reached(&world.sell(item).await, PATIENCE).await;
+    }
+    world.settles().await;
+}
