@@ -20,6 +20,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("divisi-sqlite", &["divisi-contract", "divisi-store"]),
     ("divisi-postgres", &["divisi-contract", "divisi-store"]),
     ("divisi-events", &["divisi-call", "divisi-contract", "divisi-macros", "divisi-store"]),
+    ("divisi-nats", &["divisi-call", "divisi-contract", "divisi-events", "divisi-store"]),
     ("divisi-kafka", &["divisi-call", "divisi-contract", "divisi-events", "divisi-store"]),
     ("divisi-host", &["divisi-call", "divisi-contract", "divisi-events", "divisi-store", "divisi-tcp"]),
     ("divisi-gateway", &["divisi-call", "divisi-contract", "divisi-host"]),

@@ -50,7 +50,11 @@ impl Lanes {
         let key = (name.to_owned(), lane);
         match known.get(&key) {
             Some(Known { stream: of, exact, acknowledged, .. }) if of == stream => {
-                if *exact { End::At(*acknowledged) } else { End::AtLeast(*acknowledged) }
+                if *exact {
+                    End::At(*acknowledged)
+                } else {
+                    End::AtLeast(*acknowledged)
+                }
             }
             Some(_) => {
                 known.retain(|(of, _), known| of != name || known.stream == *stream);

@@ -177,7 +177,11 @@ impl<'a> Run<'a> {
         let message = last_message(self.nats, &self.names, self.lane).await.map_err(unpublished)?;
         let last = message.map_or(Last { sequence: 0, fence: 0 }, |message| Last {
             sequence: message.sequence,
-            fence: message.headers.get(FENCE).and_then(|fence| fence.as_str().parse().ok()).unwrap_or_default(),
+            fence: message
+                .headers
+                .get(FENCE)
+                .and_then(|fence| fence.as_str().parse().ok())
+                .unwrap_or_default(),
         });
         let (name, lane) = (&self.names.stream, self.lane);
         if self.fence.is_some_and(|fence| fence < last.fence)

@@ -127,13 +127,8 @@ async fn while_the_server_is_gone_everything_is_an_error_and_nothing_waits() {
     let published = publish(&carrier, "sales", LANE, [1], 1).await;
     assert!(published[0].is_err());
     server.start().await.expect("started");
-    until(
-        "it finds the server",
-        PATIENCE,
-        async || carrier.check("sales").await.map_err(|e| e.to_string()),
-        Result::is_ok,
-    )
-    .await;
+    until("it finds the server", PATIENCE, async || carrier.check("sales").await.is_ok(), |found| *found)
+        .await;
     let mut arrivals = crate::support::read(&carrier, "sales", LANE, None).await;
     publish(&carrier, "sales", LANE, [1], 1).await;
     let arrived = timeout(PATIENCE, arrivals.next()).await.expect("in time");
