@@ -9,12 +9,13 @@
 //! event's (the database is busy, something else is down) the lane waits and tries again; and when so much fails that
 //! it must be the deployment, lanes pause rather than park a whole topic.
 //!
-//! In order of use: [`options`] (the limits), [`status`] (how far it is), [`operator`] (what to do about parked keys).
+//! In order of use: [`options`] (the limits), [`share`] (whose lanes they are), [`status`] (how far it is), [`operator`] (what to do about parked keys).
 //! Inside, an input asks and applies; a queue is one lane in hand; a batch is the transaction; the redriver tries
 //! parked keys.
 
 pub mod operator;
 pub mod options;
+pub mod share;
 pub mod status;
 
 mod attempt;
@@ -39,6 +40,7 @@ use tokio::task::JoinSet;
 
 pub use operator::{Parked, ParkedError};
 pub use options::ConsumerOptions;
+pub use share::{LaneSet, LeasedLanes, Share};
 pub use status::{ConsumerStatus, Diverged, InputStatus, LaneState, LaneStatus, Observer};
 
 use crate::carrier::Carrier;
@@ -54,6 +56,7 @@ pub struct Consumer {
     handlers: Handlers,
     options: ConsumerOptions,
     inputs: Vec<Wanted>,
+    share: Option<Arc<dyn Share>>,
     board: Arc<Board>,
     redrive: Arc<Notify>,
 }
@@ -87,6 +90,8 @@ struct Shared {
     suspends: bool,
     /// Whether handlers can emit at all.
     emits: bool,
+    /// Which lanes are this instance's; all of them where nobody says.
+    share: Option<Arc<dyn Share>>,
 }
 
 impl Consumer {
@@ -101,6 +106,7 @@ impl Consumer {
             handlers,
             options: ConsumerOptions::default(),
             inputs: Vec::new(),
+            share: None,
             redrive: Arc::default(),
         }
     }
@@ -126,6 +132,13 @@ impl Consumer {
         if let Some(last) = self.inputs.last_mut() {
             last.carrier = Some(carrier);
         }
+        self
+    }
+
+    /// Applies only the lanes that `share` says are this instance's. Inputs that come through a carrier are not shared.
+    #[must_use]
+    pub fn share(mut self, share: Arc<dyn Share>) -> Consumer {
+        self.share = Some(share);
         self
     }
 
@@ -183,6 +196,7 @@ impl Consumer {
             options: self.options,
             board: self.board,
             redrive: self.redrive,
+            share: self.share,
         });
         let mut tasks = JoinSet::new();
         for Wanted { place, source, topic, feed, carrier } in self.inputs {

@@ -20,10 +20,10 @@ const TAKE: &str = "INSERT INTO divisi_lease AS l (name, owner, token, expires_a
      ON CONFLICT (name) DO UPDATE SET owner = excluded.owner, expires_at = excluded.expires_at, \
      token = CASE WHEN l.owner = excluded.owner AND l.expires_at > divisi_now() THEN l.token ELSE l.token + 1 END \
      WHERE l.owner = excluded.owner OR l.expires_at <= divisi_now() RETURNING token";
-const HOLDS: &str =
-    "SELECT count(*) FROM divisi_lease WHERE name = $1 AND owner = $2 AND token = $3 AND expires_at > divisi_now()";
+const HOLDS: &str = "SELECT count(*) FROM divisi_lease WHERE name = $1 AND owner = $2 AND token = $3 AND expires_at > divisi_now()";
 /// The row stays: its token must not begin anew.
-const RELEASE: &str = "UPDATE divisi_lease SET expires_at = 0 WHERE name = $1 AND owner = $2 AND token = $3";
+const RELEASE: &str =
+    "UPDATE divisi_lease SET expires_at = 0 WHERE name = $1 AND owner = $2 AND expires_at > divisi_now()";
 const HELD: &str = "SELECT name, owner FROM divisi_lease WHERE starts_with(name, $1) AND expires_at > divisi_now() ORDER BY name";
 
 /// Every statement of this family; only PostgreSQL has its table.
@@ -31,12 +31,7 @@ pub const STATEMENTS: [&str; 4] = [TAKE, HOLDS, RELEASE, HELD];
 
 /// Takes a lease, or renews it; its token, or `None` while somebody else holds it. `owner` is made anew by each process
 /// at its start, never the name of its machine.
-pub async fn take(
-    tx: &mut Tx,
-    name: &str,
-    owner: &str,
-    ttl: Duration,
-) -> Result<Option<u64>, StoreError> {
+pub async fn take(tx: &mut Tx, name: &str, owner: &str, ttl: Duration) -> Result<Option<u64>, StoreError> {
     let micros = i64::try_from(ttl.as_micros()).unwrap_or(i64::MAX / 2);
     let row: Option<(i64,)> = tx.query_opt(TAKE, params![name, owner, micros]).await?;
     Ok(row.map(|(token,)| token.unsigned_abs()))
@@ -50,9 +45,8 @@ pub async fn holds(read: &mut Read, name: &str, owner: &str, token: u64) -> Resu
 }
 
 /// Gives a lease back before its time, so that another instance need not wait; whether it was held.
-pub async fn release(tx: &mut Tx, name: &str, owner: &str, token: u64) -> Result<bool, StoreError> {
-    let token = i64::try_from(token).unwrap_or(i64::MAX);
-    tx.execute(RELEASE, params![name, owner, token]).await.map(|n| n > 0)
+pub async fn release(tx: &mut Tx, name: &str, owner: &str) -> Result<bool, StoreError> {
+    tx.execute(RELEASE, params![name, owner]).await.map(|n| n > 0)
 }
 
 /// Who holds the leases whose names begin with `prefix`: name and owner, in order of names.

@@ -9,6 +9,7 @@
 mod applying;
 mod asking;
 mod carrying;
+mod sharing;
 mod telling;
 
 use std::future::{Future, pending};
@@ -35,6 +36,7 @@ use super::trouble::Trouble;
 use crate::carrier::Carrier;
 use crate::event_log::Progress;
 use crate::fetch::{Feed, FetchRefused, Fetched, LaneWanted};
+use sharing::{Sharing, said};
 
 /// A question that has been out for so long waits at the source: it is taken back when another lane wants something.
 /// A younger one is about to be answered.
@@ -64,6 +66,8 @@ pub(super) struct Input {
     lanes: Vec<Queue>,
     working: JoinSet<(Lane, Ended)>,
     asked: Option<Asked>,
+    /// Whose lanes they are is being asked, or will be again.
+    sharing: Sharing,
     /// How many answers have come.
     n_answers: u64,
     n_empty_at_once: u32,
@@ -112,6 +116,7 @@ impl Input {
             lanes: Vec::new(),
             working: JoinSet::new(),
             asked: None,
+            sharing: Sharing::default(),
             n_answers: 0,
             n_empty_at_once: 0,
             source: Trouble::new(backoff),
@@ -133,6 +138,7 @@ impl Input {
             };
         }
         self.drain().await;
+        self.leave().await;
         self.farewell().await;
     }
 
@@ -163,6 +169,7 @@ impl Input {
         self.store_works();
         self.epoch = marks.iter().map(|(_, at)| at.epoch).max().unwrap_or_default();
         self.lanes = marks.iter().map(|(lane, at)| Queue::new(*lane, at.pos)).collect();
+        self.sharing.again();
         let status = marks.iter().map(|(lane, at)| LaneStatus {
             pos: at.pos,
             head: None,
@@ -269,6 +276,7 @@ impl Input {
         let shared = Arc::clone(&self.shared);
         loop {
             let resumed = shared.board.resumed.notified();
+            self.share();
             self.resume();
             self.turn();
             self.start();
@@ -279,6 +287,7 @@ impl Input {
                 () = stopped(&mut self.stop) => Some(Next::Stop),
                 answer = answered(&mut self.asked) => self.answered(answer),
                 Some(ended) = self.working.join_next() => self.joined(ended),
+                lanes = said(&mut self.sharing) => self.shared(lanes),
                 came = came(&mut self.carried) => self.came(came),
                 () = resumed => None,
                 () = sleep_to(wake) => None,
@@ -312,6 +321,8 @@ impl Input {
         let lanes: Vec<LaneWanted> = self
             .lanes
             .iter()
+            // Of others', other instances know better.
+            .filter(|queue| queue.mine)
             .map(|queue| LaneWanted {
                 lane: queue.lane,
                 epoch: self.epoch,
@@ -368,7 +379,8 @@ impl Input {
                 && self.lanes.iter().any(|lane| lane.wants(events_max, now) && !lane.asked && from_log(lane))
         });
         let carried = carried.and_then(|carried| carried.next_wake(now));
-        lanes.into_iter().chain(carried).chain(again).chain(self.source.until(now)).min()
+        let share = self.next_share();
+        lanes.into_iter().chain(carried).chain(again).chain(share).chain(self.source.until(now)).min()
     }
 }
 

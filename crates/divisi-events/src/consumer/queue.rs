@@ -25,6 +25,8 @@ pub(super) struct Queue {
     pub(super) asked: bool,
     /// When an answer last brought something for it, counted in answers.
     pub(super) served: u64,
+    /// Whether this instance applies it.
+    pub(super) mine: bool,
     /// Whether its last batch had a failure, so that the next one runs each handler in a savepoint.
     pub(super) careful: bool,
     /// Up to here one event a transaction: a commit failed, and it must show which of them is to blame.
@@ -86,6 +88,7 @@ impl Queue {
             working: false,
             asked: false,
             served: 0,
+            mine: true,
             careful: false,
             alone_until: Pos(0),
             attempts: 0,
@@ -251,8 +254,15 @@ impl Queue {
         }
     }
 
+    /// Another instance applies it from now on: what is in hand is let go.
+    pub(super) fn give_away(&mut self) {
+        self.mine = false;
+        self.let_go();
+    }
+
     fn free(&self, now: Instant) -> bool {
         match self.hold {
+            _ if !self.mine => false,
             Hold::Free => true,
             Hold::BackOff { until, .. } | Hold::Paused { until } => until <= now,
             Hold::Stopped => false,

@@ -13,6 +13,7 @@ mod outcomes;
 mod projection;
 mod proxy;
 mod retention;
+mod sharing;
 mod statements;
 mod storms;
 mod tls;
