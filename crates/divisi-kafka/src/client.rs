@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rdkafka::ClientContext;
-use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
-use rdkafka::consumer::ConsumerContext;
+use rdkafka::config::{ClientConfig, FromClientConfigAndContext, RDKafkaLogLevel};
+use rdkafka::consumer::{BaseConsumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use tracing::{debug, error, info, warn};
 
@@ -23,6 +23,11 @@ const RECONNECT_MAX_MS: &str = "1000";
 const SILENCE_MS: &str = "10000";
 /// How old a client's knowledge of a topic may be: a topic that was made anew is seen by then.
 const METADATA_MS: &str = "10000";
+
+/// How long a connection may take whose failure says why a cluster does not answer.
+const CONNECT_WITHIN: Duration = Duration::from_secs(1);
+/// How long one poll of a client waits.
+pub(crate) const POLL: Duration = Duration::from_millis(100);
 
 /// What all clients have in common.
 fn common(options: &Options) -> ClientConfig {
@@ -122,11 +127,31 @@ fn kbytes(bytes: usize) -> String {
     (bytes / 1024).clamp(1, 2_097_151).to_string()
 }
 
+/// Why a cluster does not answer, as a client hears it that does nothing but connect. It blocks, a second at the most.
+///
+/// A client that asks says only that the time was over.
+pub(crate) fn why_silent(options: &Options) -> Option<(RDKafkaErrorCode, String)> {
+    let words = Words::default();
+    let config = asking(options);
+    let client = BaseConsumer::from_config_and_context(&config, words.clone()).ok()?;
+    let until = Instant::now() + CONNECT_WITHIN;
+    while Instant::now() < until {
+        // Its errors come through `words`.
+        drop(client.poll(POLL));
+        if let Some(last) = words.last.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            return Some(last);
+        }
+    }
+    None
+}
+
 /// Brings what a client of librdkafka says into our log.
 #[derive(Clone, Default)]
 pub(crate) struct Words {
     /// When an error was warned of last, by its number.
     said: Arc<Mutex<HashMap<i32, Instant>>>,
+    /// The last error, and its reason.
+    last: Arc<Mutex<Option<(RDKafkaErrorCode, String)>>>,
 }
 
 impl Words {
@@ -159,6 +184,11 @@ impl ClientContext for Words {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
+        if let Some(code) =
+            error.rdkafka_error_code().filter(|code| *code != RDKafkaErrorCode::AllBrokersDown)
+        {
+            *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some((code, reason.to_owned()));
+        }
         match error.rdkafka_error_code() {
             Some(code) if self.is_news(code) => warn!(target: "librdkafka", "{code}: {reason}"),
             Some(code) => debug!(target: "librdkafka", "{code}: {reason}"),
@@ -171,7 +201,6 @@ impl ConsumerContext for Words {}
 
 #[cfg(test)]
 mod tests {
-    use rdkafka::consumer::BaseConsumer;
     use rdkafka::producer::BaseProducer;
 
     use super::*;

@@ -42,9 +42,26 @@ pub(crate) fn carrier(what: &str, error: &KafkaError) -> CarrierError {
         Some(code) => format!("{what}: {code}"),
         None => format!("{what}: {error}"),
     };
-    match code {
-        Some(code) if is_refusal(code) => CarrierError::Misconfigured(words),
+    match (code, error) {
+        // The client does not take what it is given: a file of a certificate that is not there, for example.
+        (_, KafkaError::ClientCreation(_) | KafkaError::ClientConfig(..)) => {
+            CarrierError::Misconfigured(words)
+        }
+        (Some(code), _) if is_refusal(code) => CarrierError::Misconfigured(words),
         _ => CarrierError::Unavailable(words),
+    }
+}
+
+/// The same, with what a connection said.
+pub(crate) fn with_reason(error: CarrierError, reason: Option<(RDKafkaErrorCode, String)>) -> CarrierError {
+    match (error, reason) {
+        (CarrierError::Unavailable(words), Some((code, reason))) if is_refusal(code) => {
+            CarrierError::Misconfigured(format!("{words}; {reason}"))
+        }
+        (CarrierError::Unavailable(words), Some((_, reason))) => {
+            CarrierError::Unavailable(format!("{words}; {reason}"))
+        }
+        (error, _) => error,
     }
 }
 

@@ -11,7 +11,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::{Offset, TopicPartitionList};
 
-use crate::client::{self, Words};
+use crate::client::{self, POLL, Words};
 use crate::error;
 use crate::incoming::Reader;
 use crate::options::Options;
@@ -19,8 +19,6 @@ use crate::place::partition_of;
 
 /// Records of a partition that are looked at, from its end; a lane that has none among them is unknown.
 const RECORDS_MAX: i64 = 2_048;
-/// How long one poll of the client waits.
-const POLL: Duration = Duration::from_millis(100);
 
 /// The ends of all lanes of a topic, at one moment.
 #[derive(Debug, Default)]
@@ -34,16 +32,28 @@ pub(crate) struct Heads {
 impl Heads {
     pub(crate) fn of(&self, lane: Lane) -> Head {
         match self.lanes.get(&lane) {
-            Some(&(epoch, pos)) => Head::At(epoch, pos),
-            None if self.whole.get(&partition_of(lane, self.partitions)) == Some(&true) => Head::Empty,
+            Some(&(epoch, pos)) if pos > Pos(0) => Head::At(epoch, pos),
+            _ if self.is_whole(lane) => Head::Empty,
             // Something was there once: retention took it, or it lies too far back.
-            None => Head::Unknown,
+            _ => Head::Unknown,
         }
     }
 
+    /// A record came, in the order of its partition. What lies behind a hole does not count: a relay that goes on at the
+    /// hole fills it, and what it then publishes twice does no harm.
     fn saw(&mut self, lane: Lane, epoch: Epoch, pos: Pos) {
-        let head = self.lanes.entry(lane).or_insert((epoch, pos));
-        *head = (epoch, pos).max(*head);
+        let before = if self.is_whole(lane) { Pos(0) } else { pos };
+        let head = self.lanes.entry(lane).or_insert((epoch, before));
+        let is_next = epoch == head.0 && pos == head.1.next();
+        // Positions of a newer epoch go on anywhere below the end of the one before.
+        let is_newer = epoch > head.0 && pos <= head.1.next();
+        if is_next || is_newer {
+            *head = (epoch, pos);
+        }
+    }
+
+    fn is_whole(&self, lane: Lane) -> bool {
+        self.whole.get(&partition_of(lane, self.partitions)) == Some(&true)
     }
 }
 
@@ -104,13 +114,33 @@ pub(crate) fn look(options: &Options, topic: &str, reader: &Reader) -> Result<He
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_head_is_the_highest_position_of_the_newest_epoch() {
+    #[track_caller]
+    fn check(records: &[(i64, i64)], epoch: i64, pos: i64) {
         let mut heads = Heads { partitions: 8, ..Heads::default() };
-        for (epoch, pos) in [(1, 7), (2, 3), (2, 4), (1, 9), (2, 2)] {
-            heads.saw(Lane(3), Epoch(epoch), Pos(pos));
+        for (epoch, pos) in records {
+            heads.saw(Lane(3), Epoch(*epoch), Pos(*pos));
         }
-        assert_eq!(heads.of(Lane(3)), Head::At(Epoch(2), Pos(4)));
+        assert_eq!(heads.of(Lane(3)), Head::At(Epoch(epoch), Pos(pos)));
+    }
+
+    #[test]
+    fn a_head_is_the_last_position_of_the_newest_epoch_without_a_hole_before_it() {
+        check(&[(1, 7), (1, 8), (1, 9)], 1, 9);
+        check(&[(1, 7), (1, 8), (1, 5), (1, 6)], 1, 8);
+        check(&[(1, 7), (1, 9), (1, 10)], 1, 7);
+        check(&[(1, 7), (1, 9), (1, 10), (1, 8), (1, 9), (1, 10)], 1, 10);
+        check(&[(1, 7), (2, 3), (2, 4), (1, 8), (2, 2)], 2, 4);
+        check(&[(1, 7), (2, 8), (2, 9)], 2, 9);
+        check(&[(1, 7), (2, 9)], 1, 7);
+    }
+
+    #[test]
+    fn where_everything_is_there_a_lane_begins_at_its_first_position() {
+        let mut heads = Heads { whole: [(0, true)].into(), partitions: 8, ..Heads::default() };
+        heads.saw(Lane(0), Epoch(1), Pos(1));
+        heads.saw(Lane(8), Epoch(1), Pos(2));
+        assert_eq!(heads.of(Lane(0)), Head::At(Epoch(1), Pos(1)));
+        assert_eq!(heads.of(Lane(8)), Head::Empty);
     }
 
     #[test]

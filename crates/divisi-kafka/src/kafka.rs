@@ -1,6 +1,6 @@
 //! The carrier.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -35,9 +35,18 @@ pub struct Kafka {
     mapping: CloudEvents,
     publisher: Publisher,
     /// Topics that were found as they should be.
-    sound: Mutex<HashSet<Topic>>,
+    topics: Mutex<HashMap<Topic, Known>>,
     looks: Rounds<bool>,
     heads: Rounds<Arc<Heads>>,
+}
+
+/// What is known of a topic.
+#[derive(Debug, Clone, Copy, Default)]
+struct Known {
+    /// It is as it should be.
+    sound: bool,
+    /// It was deleted and made anew, and its relay does not know yet.
+    anew: bool,
 }
 
 impl Kafka {
@@ -55,7 +64,7 @@ impl Kafka {
             mapping: CloudEvents::kafka(&*options.app),
             publisher: Publisher::new(Arc::clone(&options)),
             options,
-            sound: Mutex::default(),
+            topics: Mutex::default(),
             looks: Rounds::new(Join::Running),
             heads: Rounds::new(Join::Waiting),
         })
@@ -69,32 +78,44 @@ impl Kafka {
         self.publisher.close().await;
     }
 
-    /// The topic, made or looked at unless it was found sound before.
+    /// The topic, made or looked at unless it was found sound, and there is no doubt about it since.
     async fn sound(&self, topic: &str) -> Result<Topic, CarrierError> {
         let topic = Topic::named(&self.options.prefix, topic)?;
-        if self.lock().contains(&topic) {
+        let known = self.lock().get(&topic).copied();
+        if known.is_some_and(|known| known.sound) {
             return Ok(topic);
         }
         let (options, asked) = (Arc::clone(&self.options), topic.clone());
         let made = self.looks.ask(&topic.events, move || topic::ensure(&options, &asked)).await?;
-        if self.lock().insert(topic.clone()) && made {
-            // Made anew after it was deleted: a client that knows the old one would go on counting.
-            self.publisher.renew();
+        let anew = made && known.is_some();
+        if anew {
+            self.publisher.begin_anew();
         }
+        let mut topics = self.lock();
+        let known = topics.entry(topic.clone()).or_default();
+        known.sound = true;
+        known.anew |= anew;
+        drop(topics);
         Ok(topic)
     }
 
     /// Something is wrong with it: it is looked at again before it is used.
     fn doubt(&self, topic: &Topic) {
-        self.lock().remove(topic);
+        self.lock().entry(topic.clone()).or_default().sound = false;
+    }
+
+    /// Whether it is a new one of a name that was known. It stays so until somebody asks for its heads: only a relay
+    /// that does goes on at the right place.
+    fn is_anew(&self, topic: &Topic) -> bool {
+        self.lock().get(topic).is_some_and(|known| known.anew)
     }
 
     fn reader(&self, source: &ServiceName, topic: &str) -> Reader {
         Reader::new(self.mapping.clone(), source.clone(), topic.into())
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashSet<Topic>> {
-        self.sound.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, HashMap<Topic, Known>> {
+        self.topics.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -113,7 +134,11 @@ impl Carrier for Kafka {
     ) -> BoxFuture<'a, Vec<Result<Hint, PublishError>>> {
         Box::pin(async move {
             let topic = match self.sound(topic).await {
-                Ok(topic) => topic,
+                Ok(topic) if !self.is_anew(&topic) => topic,
+                Ok(topic) => {
+                    let words = format!("the topic `{}` was deleted, and is made anew", topic.events);
+                    return records.iter().map(|_| Err(PublishError::Forgotten(words.clone()))).collect();
+                }
                 Err(failed) => {
                     let failed = not_published(failed);
                     return records.iter().map(|_| Err(failed.clone())).collect();
@@ -160,6 +185,9 @@ impl Carrier for Kafka {
     ) -> BoxFuture<'a, Result<Head, CarrierError>> {
         Box::pin(async move {
             let named = self.sound(topic).await?;
+            // Whoever asks goes on from the answer: what it knew of the topic before is of no use.
+            self.lock().entry(named.clone()).or_default().anew = false;
+            self.publisher.forget(&named.events);
             let about = format!("{source}/{topic}");
             let (options, reader) = (Arc::clone(&self.options), self.reader(source, topic));
             let asked = named.clone();
@@ -183,12 +211,6 @@ impl Carrier for Kafka {
             let begun = blocking(move || arrivals::begin(&options, named, reader, &from)).await?;
             Ok(Box::new(begun) as Box<dyn Arrivals>)
         })
-    }
-}
-
-impl Drop for Kafka {
-    fn drop(&mut self) {
-        self.publisher.renew();
     }
 }
 

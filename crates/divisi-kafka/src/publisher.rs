@@ -1,6 +1,7 @@
 //! Publishing: pipelined, in order, one outcome a record.
 
 mod batch;
+mod ends;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -20,6 +21,7 @@ use crate::elsewhere::{Elsewhere, blocking};
 use crate::error;
 use crate::options::Options;
 use batch::{Batch, Receipt};
+use ends::Ends;
 
 /// How much longer than the client's own limit an outcome is waited for.
 const GRACE: Duration = Duration::from_secs(5);
@@ -40,13 +42,14 @@ pub(crate) type Placed = (i32, i64);
 pub(crate) struct Publisher {
     options: Arc<Options>,
     client: Mutex<Option<Client>>,
+    ends: Ends,
 }
 
 type Client = Arc<Elsewhere<ThreadedProducer<Reports>>>;
 
 impl Publisher {
     pub(crate) fn new(options: Arc<Options>) -> Publisher {
-        Publisher { options, client: Mutex::new(None) }
+        Publisher { options, client: Mutex::new(None), ends: Ends::default() }
     }
 
     /// Publishes messages to one partition, in order; one outcome each. After one that the client did not take, none
@@ -66,6 +69,7 @@ impl Publisher {
             }
         };
         let batch = Batch::new(n_messages);
+        let end = self.ends.of(topic, partition);
         for (n, sent) in messages.into_iter().enumerate() {
             let receipt = Box::new(Receipt::new(Arc::clone(&batch), n));
             let record = BaseRecord::with_opaque_to(topic, receipt)
@@ -91,13 +95,23 @@ impl Publisher {
             debug!(event.topic = topic, "the client that publishes is replaced: {code}");
             self.replace(&client);
         }
+        let placed = outcomes.iter().filter_map(|outcome| outcome.as_ref().ok()).map(|(_, offset)| *offset);
+        if let Some(back) = self.ends.reached(topic, partition, end, placed) {
+            return (0..n_messages).map(|_| Err(PublishError::Forgotten(back.clone()))).collect();
+        }
         outcomes.into_iter().map(|outcome| outcome.map_err(error::publish)).collect()
     }
 
-    /// Forgets the client, whatever it is in the middle of.
-    pub(crate) fn renew(&self) {
+    /// A topic is a new one of a known name. A client that knows the old one would go on counting, so it is replaced,
+    /// whatever it is in the middle of.
+    pub(crate) fn begin_anew(&self) {
         let old = self.lock().take();
         drop(old);
+    }
+
+    /// What was acknowledged of a topic so far says nothing about what comes.
+    pub(crate) fn forget(&self, topic: &str) {
+        self.ends.forget(topic);
     }
 
     /// Waits until nothing is on its way, within the limit of a publish, and closes the client.

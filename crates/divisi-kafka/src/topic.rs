@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use divisi_events::carrier::CarrierError;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
+use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use tokio::runtime::Handle;
 use tracing::info;
@@ -49,14 +50,15 @@ impl Topic {
 
 /// Makes both topics, or finds that they are as they should be; whether the one of the events was made. It blocks.
 pub(crate) fn ensure(options: &Options, topic: &Topic) -> Result<bool, CarrierError> {
-    let config = client::asking(options);
-    let admin: AdminClient<Words> =
-        rdkafka::config::FromClientConfigAndContext::from_config_and_context(&config, Words::default())
-            .map_err(|failed| error::carrier("cannot make a client", &failed))?;
-    let desk = Desk { options, admin, until: Instant::now() + options.answer_within };
-    let made = desk.ensure(&topic.events, &Shape::of_events(options))?;
-    desk.ensure(&topic.beacons, &Shape::of_beacons(options))?;
-    Ok(made)
+    let ensured = Desk::open(options).and_then(|desk| {
+        let made = desk.ensure(&topic.events, &Shape::of_events(options))?;
+        desk.ensure(&topic.beacons, &Shape::of_beacons(options))?;
+        Ok(made)
+    });
+    ensured.map_err(|failed| match failed {
+        CarrierError::Unavailable(_) => error::with_reason(failed, client::why_silent(options)),
+        other => other,
+    })
 }
 
 struct Desk<'a> {
@@ -65,7 +67,14 @@ struct Desk<'a> {
     until: Instant,
 }
 
-impl Desk<'_> {
+impl<'a> Desk<'a> {
+    fn open(options: &'a Options) -> Result<Desk<'a>, CarrierError> {
+        let config = client::asking(options);
+        let admin = AdminClient::from_config_and_context(&config, Words::default())
+            .map_err(|failed| error::carrier("cannot make a client", &failed))?;
+        Ok(Desk { options, admin, until: Instant::now() + options.answer_within })
+    }
+
     fn ensure(&self, name: &str, shape: &Shape) -> Result<bool, CarrierError> {
         if let Some(found) = self.look(name)? {
             shape.check(name, &found)?;

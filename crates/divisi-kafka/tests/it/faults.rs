@@ -5,8 +5,6 @@ use std::time::Duration;
 
 use divisi_events::consumer::ConsumerStatus;
 use divisi_kafka::Kafka;
-use rdkafka::admin::{AdminClient, AdminOptions};
-use rdkafka::client::DefaultClientContext;
 use tempfile::TempDir;
 use tokio::time::Instant;
 
@@ -133,7 +131,9 @@ async fn a_broker_that_has_forgotten_its_newest_records_is_found_out() {
     broker.server.start().await.expect("it starts");
     stage.goes_on(400, GOES_ON_WITHIN).await;
     stage.running.follows_the_carrier(LANES).await;
-    let status = stage.ends_with(load.end().await).await;
+    let sales = load.end().await;
+    sales.are_held(&broker).await;
+    let status = stage.ends_with(sales).await;
     assert!(falls(&status) > 0, "it was noticed");
 }
 
@@ -143,17 +143,13 @@ async fn a_topic_that_is_deleted_is_made_anew_and_followed() {
     let stage = Stage::set(&broker).await;
     let load = Load::begin(&stage.pair);
     stage.running.follows_the_carrier(LANES).await;
-    let admin: AdminClient<DefaultClientContext> = rdkafka::ClientConfig::new()
-        .set("bootstrap.servers", broker.server.internal_address().to_string())
-        .create()
-        .expect("a client");
-    let name = broker.topic(TOPIC);
-    let deleted = admin.delete_topics(&[&name], &AdminOptions::new()).await.expect("asked");
-    deleted.into_iter().for_each(|topic| drop(topic.expect("deleted")));
+    broker.delete(TOPIC).await;
     stage.running.until("lanes fall to the log", Duration::from_secs(10), |status| falls(status) > 0).await;
     stage.goes_on(400, GOES_ON_WITHIN).await;
     let deleted_at = Instant::now();
     stage.running.follows_the_carrier(LANES).await;
     println!("made anew: {LANES} lanes are back on the carrier after {:?}", deleted_at.elapsed());
-    stage.ends_with(load.end().await).await;
+    let sales = load.end().await;
+    sales.are_held(&broker).await;
+    stage.ends_with(sales).await;
 }

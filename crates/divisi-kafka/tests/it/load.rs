@@ -7,9 +7,10 @@ use std::time::Duration;
 use divisi_store::{Lane, Position};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio::time::interval;
+use tokio::time::{Instant, interval};
 
-use crate::pair::{Pair, Running};
+use crate::broker::Broker;
+use crate::pair::{PATIENCE, Pair, Running, TOPIC};
 
 /// As many as there are lanes, about: most lanes have one or two.
 const ITEMS: usize = 48;
@@ -68,6 +69,22 @@ impl Sales {
         assert_eq!(self.numbers.len(), ITEMS);
         for (item, last) in &self.numbers {
             assert_eq!(pair.entries(item).await, (1..=*last).collect::<Vec<_>>(), "{item}");
+        }
+    }
+
+    /// Waits until the broker holds all of them: what it forgot was published again.
+    pub(crate) async fn are_held<G>(&self, broker: &Broker<G>) {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let held = broker.positions(TOPIC).await;
+            let missing = self.ends.values().find_map(|end| {
+                let held = held.get(&end.lane.0);
+                (1..=end.pos.0)
+                    .find(|pos| held.is_none_or(|held| !held.contains(pos)))
+                    .map(|pos| (end.lane, pos))
+            });
+            let Some((lane, pos)) = missing else { return };
+            assert!(Instant::now() < until, "the broker does not hold {pos} of lane {lane}");
         }
     }
 

@@ -4,6 +4,7 @@ mod broker;
 mod conformance;
 mod faults;
 mod load;
+mod outside;
 mod pair;
 mod reading;
 mod topics;

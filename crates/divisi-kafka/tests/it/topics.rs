@@ -78,7 +78,9 @@ async fn a_user_with_a_password_is_let_in_and_one_with_another_is_told_so() {
     };
     assert_eq!(head(with(PASSWORD)).await.expect("let in"), Head::Empty);
     let options = Options { answer_within: Duration::from_secs(2), ..with("another") };
-    head(options).await.expect_err("not let in");
+    let error = head(options).await.expect_err("not let in");
+    assert!(matches!(error, CarrierError::Misconfigured(_)), "{error:?}");
+    says(&error.to_string(), &["Authentication failed"]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -87,6 +89,7 @@ async fn a_broker_that_is_away_is_an_error_and_not_a_wait() {
     let carrier = Kafka::new(options).expect("nobody is asked");
     let error = carrier.head(&shop(), TOPIC, Lane(0)).await.expect_err("away");
     assert!(matches!(error, CarrierError::Unavailable(_)), "{error:?}");
+    says(&error.to_string(), &["Connection refused"]);
     assert!(carrier.read(&shop(), TOPIC, vec![(Lane(0), None)]).await.is_err());
     let error = carrier.beacon(&shop(), TOPIC, &Epochs::default(), &[]).await.expect_err("away");
     assert!(matches!(error, PublishError::Unavailable(_)), "{error:?}");
