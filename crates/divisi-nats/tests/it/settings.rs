@@ -5,7 +5,6 @@ use std::time::Duration;
 use async_nats::jetstream::stream::{Config, StorageType};
 use divisi_events::carrier::{Carrier, CarrierError, Head};
 use divisi_nats::{ConnectError, Credentials, Nats, Options, StreamOptions, Tls};
-use divisi_servers::nats::Settings;
 use divisi_store::Lane;
 
 use crate::support::{carrier, head, options, publish, server, stranger};
@@ -69,25 +68,6 @@ async fn a_carrier_that_may_not_make_streams_says_what_to_make() {
     assert!(refused.contains("`evt_sales` does not exist") && refused.contains("evt.sales.*"), "{refused}");
     let refused = carrier.check("sa les").await.expect_err("no topic").to_string();
     assert!(refused.contains("sa les"), "{refused}");
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_password_opens_and_a_wrong_one_does_not() {
-    let server = Settings::new()
-        .conf(r#"authorization { users = [ { user: "posts", password: "secret" } ] }"#)
-        .start()
-        .await
-        .expect("a server");
-    let with = |password: &str| Options {
-        credentials: Credentials::Password { user: "posts".to_owned(), password: password.to_owned() },
-        ..options(&server)
-    };
-    assert!(!format!("{:?}", with("secret")).contains("secret"), "a secret is not shown");
-    let carrier = Nats::connect(with("secret")).await.expect("a carrier");
-    carrier.check("sales").await.expect("it may");
-    let stranger = Nats::connect(with("wrong")).await.expect("the server may be told the password later");
-    assert!(!stranger.is_connected());
-    assert!(matches!(stranger.check("sales").await, Err(CarrierError::Unavailable(_))));
 }
 
 #[tokio::test]

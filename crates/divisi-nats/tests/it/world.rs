@@ -78,6 +78,11 @@ impl World {
         let server = server().await;
         let mut options = options(&server);
         change(&mut options);
+        World::begin_on(server, options).await
+    }
+
+    /// With a server, and carriers that reach it in their own way.
+    pub(crate) async fn begin_on(server: Server, options: Options) -> World {
         let dir = tempfile::tempdir().expect("a directory");
         // What a power cut would take is not looked at here.
         let sqlite = Sqlite::new(
@@ -126,9 +131,13 @@ impl World {
     }
 
     pub(crate) async fn consume(&self) -> Running {
+        self.consume_from(self.feed()).await
+    }
+
+    pub(crate) async fn consume_from(&self, feed: Arc<dyn Feed>) -> Running {
         let handlers = Handlers::new().react::<Sold, _>(enter);
         let consumer = Consumer::new("ledger", self.ledger.clone(), handlers)
-            .from("shop", Sold::TOPIC, self.feed())
+            .from("shop", Sold::TOPIC, feed)
             .via(Arc::new(self.carrier().await));
         let (stop, mut stopping) = watch::channel(false);
         let observer = consumer.observe();

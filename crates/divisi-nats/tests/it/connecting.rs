@@ -1,0 +1,75 @@
+//! Credentials, certificates and tokens: the right ones open, others do not.
+//!
+//! The certificates in `tls` are for 127.0.0.1, until 2126. The key opens nothing but these tests.
+
+use std::path::{Path, PathBuf};
+
+use divisi_events::carrier::CarrierError;
+use divisi_nats::{Credentials, Nats, Options, Tls};
+use divisi_servers::Nats as Server;
+use divisi_servers::nats::Settings;
+
+use crate::support::options;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_password_opens_and_a_wrong_one_does_not() {
+    let server = with_conf(r#"authorization { users = [ { user: "posts", password: "secret" } ] }"#).await;
+    let with = |password: &str| Options {
+        credentials: Credentials::Password { user: "posts".to_owned(), password: password.to_owned() },
+        ..options(&server)
+    };
+    assert!(!format!("{:?}", with("secret")).contains("secret"), "a secret is not shown");
+    opens(with("secret")).await;
+    does_not_open(with("wrong")).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_token_opens_and_none_does_not() {
+    let server = with_conf(r#"authorization { token: "secret" }"#).await;
+    let token = Credentials::Token("secret".to_owned());
+    assert!(!format!("{token:?}").contains("secret"), "a secret is not shown");
+    opens(Options { credentials: token, ..options(&server) }).await;
+    does_not_open(options(&server)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_and_a_client_prove_who_they_are_by_certificates() {
+    let file = |name: &str| Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/tls").join(name);
+    let (root, leaf, key) = (file("root.pem"), file("leaf.pem"), file("leaf.key"));
+    let conf = format!(
+        "tls {{ cert_file: \"{}\", key_file: \"{}\", ca_file: \"{}\", verify: true }}",
+        leaf.display(),
+        key.display(),
+        root.display()
+    );
+    let server = with_conf(&conf).await;
+    let with = |roots: Option<&PathBuf>, certificate: Option<(&PathBuf, &PathBuf)>| {
+        let certificate = certificate.map(|(leaf, key)| (leaf.clone(), key.clone()));
+        Options { tls: Tls { required: true, roots: roots.cloned(), certificate }, ..options(&server) }
+    };
+    opens(with(Some(&root), Some((&leaf, &key)))).await;
+    does_not_open(with(None, Some((&leaf, &key)))).await;
+    does_not_open(with(Some(&root), None)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_does_not_encrypt_is_refused_where_it_must() {
+    let server = crate::support::server().await;
+    does_not_open(Options { tls: Tls { required: true, ..Tls::default() }, ..options(&server) }).await;
+}
+
+async fn with_conf(text: &str) -> Server {
+    Settings::new().conf(text).start().await.expect("a NATS server; `cargo xtask up nats` brings one")
+}
+
+async fn opens(options: Options) {
+    let carrier = Nats::connect(options).await.expect("a carrier");
+    carrier.check("sales").await.expect("it is let in");
+}
+
+/// It goes on trying: the server may be told of it later.
+async fn does_not_open(options: Options) {
+    let carrier = Nats::connect(options).await.expect("a carrier");
+    assert!(!carrier.is_connected());
+    assert!(matches!(carrier.check("sales").await, Err(CarrierError::Unavailable(_))));
+}
