@@ -1,12 +1,15 @@
 //! From the transaction of one service to the inbox of another, through NATS.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use divisi_call::BoxFuture;
 use divisi_contract::Event;
 use divisi_events::Carrier;
+use divisi_events::relay::{Granted, Lease};
 use divisi_nats::StreamOptions;
 use divisi_store::outbox::PageWanted;
-use divisi_store::{Lane, Pos};
+use divisi_store::{Lane, Pos, StoreError, Tx};
 
 use crate::support::PATIENCE;
 use crate::world::{ITEMS, Sold, World};
@@ -68,4 +71,38 @@ async fn what_lies_on_the_carrier_twice_takes_effect_once() {
         running.reached(&world.sell(item).await, PATIENCE).await;
     }
     world.settles().await;
+}
+
+/// F-14, F-15: an older relay that has not noticed, and one that holds the same token.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn three_relays_that_all_believe_to_lead_do_no_harm() {
+    let mut world = World::begin().await;
+    world.relay(Arc::new(Token(1))).await;
+    let same = Granted::new(world.shop.clone()).take("").await.expect("a token").expect("granted");
+    world.relay(Arc::new(Token(same))).await;
+    let running = world.consume().await;
+    let load = world.load(200);
+    crate::support::until("there is much", PATIENCE, async || world.n_entries().await, |n| *n > 600).await;
+    load.stop().await;
+    world.settles().await;
+    assert!(world.by_carrier().await > 0);
+    running.stop().await;
+}
+
+/// A lease that is always granted under one token.
+struct Token(u64);
+
+impl Lease for Token {
+    fn take<'a>(&'a self, _name: &'a str) -> BoxFuture<'a, Result<Option<u64>, StoreError>> {
+        Box::pin(std::future::ready(Ok(Some(self.0))))
+    }
+
+    fn holds<'a>(
+        &'a self,
+        _tx: &'a mut Tx,
+        _name: &'a str,
+        _token: u64,
+    ) -> BoxFuture<'a, Result<bool, StoreError>> {
+        Box::pin(std::future::ready(Ok(true)))
+    }
 }

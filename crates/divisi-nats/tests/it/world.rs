@@ -8,7 +8,7 @@ use std::time::Duration;
 use divisi_contract::Event;
 use divisi_events::consumer::{Consumer, InputStatus, Observer};
 use divisi_events::lane::Input;
-use divisi_events::relay::{Granted, Relay};
+use divisi_events::relay::{Granted, Lease, Relay};
 use divisi_events::{Carrier, Failure, Feed, Handlers, Hint, Listeners, Log, LogOptions};
 use divisi_nats::{Nats, Options};
 use divisi_servers::Nats as Server;
@@ -53,7 +53,7 @@ pub(crate) struct World {
     ledger: Store,
     pub(crate) log: Arc<Log>,
     sold: Arc<BTreeMap<&'static str, AtomicU64>>,
-    relay: Option<JoinHandle<()>>,
+    relays: Vec<JoinHandle<()>>,
 }
 
 /// The ledger's consumer, running.
@@ -97,14 +97,19 @@ impl World {
         let listeners = Listeners::none().allow(Sold::TOPIC, "ledger").allow(Sold::TOPIC, "shop");
         let log = Log::new(shop.clone(), listeners, LogOptions::default());
         let sold = Arc::new(ITEMS.into_iter().map(|item| (item, AtomicU64::new(0))).collect());
-        let mut world = World { _dir: dir, server, options, shop, ledger, log, sold, relay: None };
+        let mut world = World { _dir: dir, server, options, shop, ledger, log, sold, relays: Vec::new() };
         world.begin_on_carrier().await;
-        let carrier: Arc<dyn Carrier> = Arc::new(world.carrier().await);
         let lease = Arc::new(Granted::new(world.shop.clone()));
-        let relay =
-            Relay::new(world.shop.clone(), Sold::TOPIC, (0..64).map(Lane), world.feed(), carrier, lease);
-        world.relay = Some(tokio::spawn(relay.run()));
+        world.relay(lease).await;
         world
+    }
+
+    /// A relay more, with a connection of its own.
+    pub(crate) async fn relay(&mut self, lease: Arc<dyn Lease>) {
+        let carrier: Arc<dyn Carrier> = Arc::new(self.carrier().await);
+        let lanes = (0..64).map(Lane);
+        let relay = Relay::new(self.shop.clone(), Sold::TOPIC, lanes, self.feed(), carrier, lease);
+        self.relays.push(tokio::spawn(relay.run()));
     }
 
     pub(crate) async fn carrier(&self) -> Nats {
@@ -232,9 +237,7 @@ impl World {
 
 impl Drop for World {
     fn drop(&mut self) {
-        if let Some(relay) = self.relay.take() {
-            relay.abort();
-        }
+        self.relays.iter().for_each(JoinHandle::abort);
     }
 }
 
