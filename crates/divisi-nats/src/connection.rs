@@ -9,12 +9,12 @@ use async_nats::connection::State;
 use async_nats::jetstream::{self, context::ContextBuilder};
 use async_nats::{Client, ConnectOptions, Event, ServerAddr};
 use divisi_events::carrier::CarrierError;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 use tracing::{debug, info, warn};
 
 use crate::error::ConnectError;
-use crate::options::{Credentials, Options};
+use crate::options::{Credentials, Options, without_password};
 
 /// How long a start waits for the first connection; then it goes on without one.
 const FIRST_WITHIN: Duration = Duration::from_secs(1);
@@ -29,12 +29,15 @@ const SENDING_MAX: usize = 2_048;
 /// Messages of one subscription that wait to be taken; a reader asks for fewer.
 const WAITING_MAX: usize = 4_096;
 /// Messages that wait for their acknowledgement, over all topics.
-const UNACKNOWLEDGED_MAX: usize = 2_048;
+const UNACKNOWLEDGED_MAX: u32 = 2_048;
+/// The same with those that nobody waits for any more, which the client counts until their time is over.
+const ABANDONED_MAX: usize = 8_192;
 
 /// The connection and what stands on it.
 pub(crate) struct Connection {
     pub(crate) client: Client,
     pub(crate) jetstream: jetstream::Context,
+    unacknowledged: Semaphore,
     heard: Arc<Heard>,
     servers: String,
 }
@@ -68,10 +71,11 @@ impl Connection {
         let jetstream = ContextBuilder::new()
             .timeout(options.ack_within)
             .ack_timeout(options.ack_within)
-            .max_ack_inflight(UNACKNOWLEDGED_MAX)
+            .max_ack_inflight(ABANDONED_MAX)
             .backpressure_on_inflight(true)
             .build(client.clone());
-        let connection = Connection { client, jetstream, heard, servers: shown };
+        let unacknowledged = Semaphore::new(UNACKNOWLEDGED_MAX as usize);
+        let connection = Connection { client, jetstream, unacknowledged, heard, servers: shown };
         connection.first().await;
         Ok(connection)
     }
@@ -90,6 +94,13 @@ impl Connection {
             State::Connected => Ok(()),
             _ => Err(CarrierError::Unavailable(format!("there is no connection to {}", self.servers))),
         }
+    }
+
+    /// Room for so many messages at once: whoever took some and waited for more would hold up all others. `None` when
+    /// there is none in time.
+    pub(crate) async fn room(&self, n_messages: usize, within: Duration) -> Option<SemaphorePermit<'_>> {
+        let wanted = u32::try_from(n_messages).unwrap_or(UNACKNOWLEDGED_MAX).min(UNACKNOWLEDGED_MAX);
+        timeout(within, self.unacknowledged.acquire_many(wanted)).await.ok()?.ok()
     }
 
     /// How many connections there were: another number, another look at what was known.
@@ -144,10 +155,9 @@ fn addresses(servers: &[String]) -> Result<Vec<ServerAddr>, ConnectError> {
         return Err(ConnectError::NoServer);
     }
     let address = |server: &String| {
-        server.parse().map_err(|source| {
-            let shown = server.rsplit_once('@').map_or(&**server, |(_, host)| host);
-            ConnectError::Server { server: shown.to_owned(), source }
-        })
+        server
+            .parse()
+            .map_err(|source| ConnectError::Server { server: without_password(server).to_owned(), source })
     };
     servers.iter().map(address).collect()
 }

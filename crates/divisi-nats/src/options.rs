@@ -9,8 +9,8 @@ pub const ACK_WITHIN: Duration = Duration::from_secs(5);
 /// How long any other answer may take.
 pub const ANSWER_WITHIN: Duration = Duration::from_secs(3);
 
-/// What a NATS carrier is told.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What a NATS carrier is told. Its `Debug` shows no secret.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Options {
     /// The app, which begins the type of every event: `app.service.Name.v1`.
     pub app: String,
@@ -103,6 +103,27 @@ impl Default for StreamOptions {
             duplicate_window: Duration::from_secs(120),
         }
     }
+}
+
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let servers: Vec<_> = self.servers.iter().map(|server| without_password(server)).collect();
+        f.debug_struct("Options")
+            .field("app", &self.app)
+            .field("servers", &servers)
+            .field("prefix", &self.prefix)
+            .field("credentials", &self.credentials)
+            .field("tls", &self.tls)
+            .field("stream", &self.stream)
+            .field("ack_within", &self.ack_within)
+            .field("answer_within", &self.answer_within)
+            .finish()
+    }
+}
+
+/// An address without the user and the password that it may begin with.
+pub(crate) fn without_password(server: &str) -> &str {
+    server.rsplit_once('@').map_or(server, |(_, host)| host)
 }
 
 impl fmt::Debug for Credentials {

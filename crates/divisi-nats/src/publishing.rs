@@ -95,6 +95,8 @@ impl<'a> Run<'a> {
         records: &[Arc<Record>],
         outcomes: &mut Vec<Result<Hint, PublishError>>,
     ) -> Result<(), PublishError> {
+        let full = || PublishError::NotAcknowledged("too much waits for its acknowledgement".to_owned());
+        let _room = self.nats.connection.room(records.len(), self.nats.ack_within).await.ok_or_else(full)?;
         let mut last = self.prove(records, outcomes).await?;
         let mut sent = Vec::with_capacity(records.len());
         let mut failed = None;
@@ -228,7 +230,7 @@ impl<'a> Run<'a> {
         match timeout(within, sent).await {
             Ok(Ok(acknowledgement)) => Ok(acknowledged(acknowledgement)),
             Ok(Err(error)) => Err(self.failed(&error)),
-            Err(_) => Err(PublishError::NotAcknowledged("too much waits for its acknowledgement".to_owned())),
+            Err(_) => Err(PublishError::NotAcknowledged("it could not be sent in time".to_owned())),
         }
     }
 

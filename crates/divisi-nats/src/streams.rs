@@ -10,6 +10,7 @@ use async_nats::jetstream::ErrorCode;
 use async_nats::jetstream::context::{CreateStreamErrorKind, GetStreamErrorKind};
 use async_nats::jetstream::stream::{Info, State};
 use divisi_events::carrier::CarrierError;
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tracing::info;
 
@@ -25,6 +26,8 @@ pub(crate) struct Streams {
     options: StreamOptions,
     within: Duration,
     known: Mutex<HashMap<String, Known>>,
+    /// One at a time looks: a relay asks for all lanes at once, and the second finds it looked at.
+    looking: Semaphore,
 }
 
 #[derive(Clone)]
@@ -42,18 +45,26 @@ pub(crate) struct Found {
 
 impl Streams {
     pub(crate) fn new(options: StreamOptions, within: Duration) -> Streams {
-        Streams { options, within, known: Mutex::default() }
+        Streams { options, within, known: Mutex::default(), looking: Semaphore::new(1) }
     }
 
     /// The topic's stream, made if there is none; looked at once a connection.
     pub(crate) async fn id(&self, connection: &Connection, names: &Names) -> Result<StreamId, CarrierError> {
-        let life = connection.life();
-        let known =
-            self.lock().get(&names.stream).filter(|known| known.life == life).map(|known| known.id.clone());
-        match known {
+        if let Some(id) = self.known(connection, names) {
+            return Ok(id);
+        }
+        let turn = timeout(self.within, self.looking.acquire()).await;
+        let _turn = turn.map_err(|_| late(&names.stream))?;
+        match self.known(connection, names) {
             Some(id) => Ok(id),
             None => Ok(self.look(connection, names).await?.id),
         }
+    }
+
+    fn known(&self, connection: &Connection, names: &Names) -> Option<StreamId> {
+        let known = self.lock();
+        let known = known.get(&names.stream).filter(|known| known.life == connection.life());
+        known.map(|known| known.id.clone())
     }
 
     /// The stream as it is now, made if there is none.

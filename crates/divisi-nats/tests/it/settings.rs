@@ -77,6 +77,8 @@ async fn options_that_can_never_work_are_refused_by_name() {
     let server = Nats::connect(Options::new("market", ["nats://user:pass@:x"])).await;
     let Err(ConnectError::Server { server, .. }) = server else { panic!("{server:?}") };
     assert!(!server.contains("pass"), "{server}");
+    let shown = format!("{:?}", Options::new("market", ["nats://user:pass@127.0.0.1:1"]));
+    assert!(shown.contains("127.0.0.1:1") && !shown.contains("pass"), "{shown}");
     let options = Options::new("market", ["nats://127.0.0.1:1"]);
     let prefix = Nats::connect(Options { prefix: "a.>".to_owned(), ..options.clone() }).await;
     assert!(matches!(prefix, Err(ConnectError::Prefix { .. })));
