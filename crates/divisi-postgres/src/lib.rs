@@ -37,3 +37,8 @@ pub use backend::{Postgres, PostgresStore};
 pub use options::Options;
 pub use provision::provision;
 pub use urls::Urls;
+
+/// The points at which a test can kill, stop or fail the process, in the order in which a transaction passes them.
+///
+/// The append and COMMIT go out together, so there is none between them: a test cuts the wire there instead.
+pub const FAILPOINTS: [&str; 2] = ["commit.before", "commit.after"];

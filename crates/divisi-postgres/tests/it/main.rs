@@ -7,6 +7,7 @@ mod failover;
 mod feed;
 mod fixture;
 mod instances;
+mod killed;
 mod leases;
 mod opening;
 mod outcomes;
