@@ -22,6 +22,7 @@ use tokio::sync::mpsc;
 
 use self::control::Change;
 use self::running::Running;
+use crate::carrier::Carrier;
 use crate::fetch::Feed;
 use crate::handler::Handlers;
 
@@ -49,6 +50,8 @@ pub struct Input {
     pub topic: &'static str,
     /// Who answers for its log.
     pub feed: Arc<dyn Feed>,
+    /// The broker that brings it too, if there is one.
+    pub carrier: Option<Arc<dyn Carrier>>,
 }
 
 /// A read model as its service reads it: always the version that is active. Cheap to clone.

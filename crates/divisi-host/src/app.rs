@@ -4,14 +4,12 @@ mod command;
 mod operate;
 mod run;
 
-use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{CommandFactory, FromArgMatches};
-use divisi_store::Stores;
 
-use crate::config::Config;
+use crate::backends::Backends;
 use crate::edge::EdgeServer;
 use crate::graph::Graph;
 use crate::service::Service;
@@ -20,21 +18,18 @@ use crate::telemetry::Report;
 
 use command::{Cli, Command};
 
-/// Makes what opens databases, from the data directory and the configuration.
-pub type MakeStores = fn(&Path, &Config) -> Arc<dyn Stores>;
-
 /// An app: the composition root, which reads like a table of contents.
 pub struct App {
     name: &'static str,
     services: Vec<Service>,
-    stores: MakeStores,
+    backends: Arc<dyn Backends>,
     edge: Option<Arc<dyn EdgeServer>>,
 }
 
 impl App {
-    /// An app called `name`, as its binary is, whose services keep their data in `stores`.
-    pub fn new(name: &'static str, stores: MakeStores) -> App {
-        App { name, services: Vec::new(), stores, edge: None }
+    /// An app called `name`, as its binary is, whose services keep their data in what `backends` brings.
+    pub fn new(name: &'static str, backends: impl Backends) -> App {
+        App { name, services: Vec::new(), backends: Arc::new(backends), edge: None }
     }
 
     /// Adds a service.
@@ -88,10 +83,10 @@ impl App {
         cli: Cli,
         supervised: Option<&Supervised>,
     ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-        let App { name, services, stores, edge } = self;
+        let App { name, services, backends, edge } = self;
         let graph = Graph::new(services)?;
         match cli.command.unwrap_or(Command::Run(cli.run)) {
-            Command::Run(args) => run::run(name, graph, stores, edge, args, supervised),
+            Command::Run(args) => run::run(name, graph, &*backends, edge, args, supervised),
             Command::Graph => {
                 print!("{graph}");
                 Ok(())
@@ -110,7 +105,7 @@ impl App {
                 }
                 Ok(())
             }
-            Command::Operator(command) => operate::operate(name, &graph, stores, command),
+            Command::Operator(command) => operate::operate(name, &graph, &*backends, command),
         }
     }
 }

@@ -5,6 +5,7 @@ mod file;
 mod found;
 mod keys;
 mod mistake;
+mod secret;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -48,6 +49,10 @@ pub struct Config {
     pub shutdown_within: Duration,
     /// The limits of the gateway.
     pub gateway: Gateway,
+    /// Where databases are.
+    pub store: Store,
+    /// The broker that spreads events.
+    pub carrier: Carrier,
     /// How long one transaction may take.
     pub transaction_within: Duration,
     /// How long a log keeps what every reader has; none: for ever.
@@ -67,6 +72,40 @@ pub struct Log {
     /// A level, or directives; see [`crate::telemetry::filter()`].
     pub filter: String,
 }
+
+/// Where databases are.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Store {
+    /// Where each service has its database, `{service}` standing for its name; empty: files in the data directory.
+    pub url: Secret,
+    /// The certificates that sign the server's, as PEM; none: those of the system.
+    pub root_certificates: Option<PathBuf>,
+    /// How many connections one database of this process holds at the most.
+    pub connections_max: usize,
+}
+
+/// The broker that spreads events.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Carrier {
+    /// Where it is; empty: there is none, consumers read the logs.
+    pub url: Secret,
+    /// Who this process is to it.
+    pub user: Option<String>,
+    /// The user's password.
+    pub password: Secret,
+    /// A file of credentials, instead of a user.
+    pub credentials: Option<PathBuf>,
+    /// Whether a connection that is not encrypted is refused.
+    pub tls: bool,
+    /// The certificates that sign the broker's, as PEM; none: those of the system.
+    pub root_certificates: Option<PathBuf>,
+    /// On how many of its servers an event lies; 0: what the carrier's kind has by default.
+    pub replicas: usize,
+}
+
+/// A text with a secret in it, which is not shown.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Secret(String);
 
 /// The limits of the gateway.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -101,6 +140,8 @@ pub struct Service {
     pub address: Option<String>,
     /// Where this process listens for calls to it.
     pub listen: Option<SocketAddr>,
+    /// Where its database is, whatever `store.url` says; empty: there.
+    pub store: Secret,
 }
 
 /// Where a value comes from.
@@ -143,6 +184,8 @@ impl Config {
             log: Log { format: Format::Text, filter: "info".to_owned() },
             shutdown_within: Duration::from_secs(10),
             gateway: Gateway { body_bytes_max: 1024 * 1024, request_within: Duration::from_secs(30) },
+            store: Store { connections_max: 16, ..Store::default() },
+            carrier: Carrier::default(),
             transaction_within: Duration::from_millis(250),
             log_kept: None,
             tcp: Tcp {

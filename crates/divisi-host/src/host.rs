@@ -10,12 +10,15 @@ use std::time::Duration;
 use divisi_call::{Client, Place, Route, Served, Serves};
 use divisi_contract::ServiceName;
 use divisi_contract::error::Chain;
+use divisi_contract::event::LANES;
+use divisi_events::Carrier;
 use divisi_events::consumer::Consumer;
 use divisi_events::event_log::EventLogClient;
 use divisi_events::fetch::Feed;
 use divisi_events::log_feed::{Listeners, Log, LogOptions};
 use divisi_events::projection::{Input, Projection, ProjectionError, ProjectionSpec, Rebuild};
-use divisi_store::{OpenError, Schema, Store, StoreName, Stores};
+use divisi_events::relay::{Granted, Lease, Leased, Relay};
+use divisi_store::{Lane, OpenError, Schema, Store, StoreName, Stores};
 use divisi_tcp::Tally;
 use tracing::{error, warn};
 
@@ -38,6 +41,8 @@ pub struct Setup {
     pub placement: Placement,
     /// Opens databases.
     pub stores: Arc<dyn Stores>,
+    /// The broker that spreads events, if there is one.
+    pub carrier: Option<Arc<dyn Carrier>>,
     /// The HTTP edge, if the app has one.
     pub edge: Option<Arc<dyn EdgeServer>>,
     /// Whether a supervisor has reserved the addresses of this process.
@@ -128,7 +133,7 @@ pub async fn start(
     let routes = Arc::new(routes(graph));
     let mut opened = Vec::new();
     for service in graph.services().iter().filter(|service| setup.placement.here.contains(service.name())) {
-        opened.push(open(graph, service, &setup.stores, tasks).await?);
+        opened.push(open(graph, service, &setup, tasks).await?);
     }
     let mut started = Started::default();
     let served: Vec<_> =
@@ -137,7 +142,8 @@ pub async fn start(
     (started.calls, tally) = lead_routes(&setup, &routes, served, tasks, health).await?;
     let mut desks = BTreeMap::new();
     for opened in opened {
-        let desk = Arc::new(listen(graph, opened, &routes, tasks, health, &mut started));
+        let desk =
+            Arc::new(listen(graph, opened, (&routes, setup.carrier.as_ref()), tasks, health, &mut started));
         if let Some(data) = &setup.operator {
             hear_operator(data, Arc::clone(&desk), tasks);
         }
@@ -195,12 +201,19 @@ fn routes(graph: &Graph) -> Routes {
 async fn open<'g>(
     graph: &Graph,
     service: &'g Service,
-    stores: &Arc<dyn Stores>,
+    setup: &Setup,
     tasks: &Tasks,
 ) -> Result<Opened<'g>, StartError> {
     let name = service.name();
+    let stores = &setup.stores;
+    let mut schema = schema(graph, service);
+    if let Some(carrier) = &setup.carrier {
+        // Registered like every other reader, so that the log keeps what has not been published.
+        let relay: Arc<str> = Relay::reader_name(carrier.name()).into();
+        schema.readers.extend(service.topics.iter().map(|topic| (Arc::clone(&relay), *topic)));
+    }
     let store = stores
-        .open(&StoreName::of(name), &schema(graph, service))
+        .open(&StoreName::of(name), &schema)
         .await
         .map_err(|source| StartError::Store { service: name.clone(), source })?;
     let closing = store.clone();
@@ -228,6 +241,11 @@ async fn open<'g>(
         closing.close();
         Ok::<_, io::Error>(())
     });
+    if let Some(carrier) = &setup.carrier {
+        for topic in &service.topics {
+            relay(topic, &store, &log, carrier, tasks);
+        }
+    }
     let mut projections = Vec::new();
     for projection in &service.projections {
         let opened = Projection::open(spec(service, projection), Arc::clone(stores), store.clone()).await;
@@ -237,6 +255,25 @@ async fn open<'g>(
         );
     }
     Ok(Opened { service, store, log, projections })
+}
+
+/// Starts to publish a topic's events on the carrier.
+fn relay(topic: &'static str, store: &Store, log: &Arc<Log>, carrier: &Arc<dyn Carrier>, tasks: &Tasks) {
+    let lease: Arc<dyn Lease> = if store.backend().one_owner() {
+        Arc::new(Granted::new(store.clone()))
+    } else {
+        Arc::new(Leased::new(store.clone(), uuid::Uuid::now_v7().to_string()))
+    };
+    let feed: Arc<dyn Feed> = Arc::clone(log) as _;
+    let relay = Relay::new(store.clone(), topic, (0..LANES).map(Lane), feed, Arc::clone(carrier), lease);
+    let task = Task::new(store.service().as_str(), format!("relay {topic}"), Stage::Consumers);
+    tasks.spawn(task, Failure::IsLogged, |stopping| async move {
+        tokio::select! {
+            () = relay.run() => {}
+            () = stopping.requested() => {}
+        }
+        Ok::<_, io::Error>(())
+    });
 }
 
 /// The tables, topics and readers of a service's store.
@@ -338,7 +375,7 @@ fn is_history(contract: &str) -> bool {
 fn listen(
     graph: &Graph,
     opened: Opened<'_>,
-    routes: &Routes,
+    (routes, carrier): (&Routes, Option<&Arc<dyn Carrier>>),
     tasks: &Tasks,
     health: &Health,
     started: &mut Started,
@@ -350,7 +387,7 @@ fn listen(
             let source = graph.owner(topic)?;
             let route = routes.by_service.get(source)?;
             let feed: Arc<dyn Feed> = Arc::new(EventLogClient::over(name.clone(), Arc::clone(route)));
-            Some(Input { source: source.clone(), topic, feed })
+            Some(Input { source: source.clone(), topic, feed, carrier: carrier.cloned() })
         };
         topics.into_iter().filter_map(input).collect()
     };
@@ -361,6 +398,9 @@ fn listen(
         let mut consumer = Consumer::new(name.as_str(), store.clone(), service.reactions.clone());
         for input in reactions {
             consumer = consumer.from(input.source, input.topic, input.feed);
+            if let Some(carrier) = input.carrier {
+                consumer = consumer.via(carrier);
+            }
         }
         reacting = Some(Reacting {
             inputs: graph.inputs(service.reactions.topics()),

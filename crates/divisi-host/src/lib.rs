@@ -1,7 +1,7 @@
 //! Runs services in a placement.
 //!
 //! In order of use: [`service`] (what a service is), [`parts`] (what it is made from), [`graph`] (the whole app),
-//! [`app`] (the command line), [`config`] (what the process is told), [`placement`] (who runs where), [`host`] (wires
+//! [`app`] (the command line), [`backends`] (databases and a broker), [`config`] (what the process is told), [`placement`] (who runs where), [`host`] (wires
 //! and starts), [`edge`] (the seam for HTTP), [`telemetry`] (what it tells), [`health`] (whether it can work, and why
 //! not), [`task`] (everything that runs in the background), [`shutdown`] (how it ends), [`supervisor`] (every service
 //! as a process of its own, on this machine), `operator` (what an operator asks of all that, and has it do).
@@ -9,6 +9,7 @@
 //! It knows no database, no broker and no HTTP: the app brings them.
 
 pub mod app;
+pub mod backends;
 pub mod config;
 pub mod edge;
 pub mod graph;

@@ -1,14 +1,24 @@
-//! The app as its binary describes it, on the stores and the edge that come with this crate's features.
+//! The app as its binary describes it, on the databases, the brokers and the edge that come with this crate's features.
 
-use std::path::Path;
+#[cfg(any(feature = "nats", feature = "kafka"))]
+mod carrier;
+#[cfg(feature = "postgres")]
+mod postgres;
+
 use std::sync::Arc;
 
+use divisi_events::Carrier;
 use divisi_host::App;
+use divisi_host::backends::{Backends, BoxError};
 use divisi_host::config::Config;
 use divisi_sqlite::{Options, Sqlite};
-use divisi_store::Stores;
+use divisi_store::{BoxFuture, Stores};
 
-/// An app called `name`, as its binary is. Its services keep their data in SQLite files in the data directory.
+/// An app called `name`, as its binary is.
+///
+/// Its services keep their data in SQLite files in the data directory, and read events from each other's logs. With the
+/// feature `postgres`, `store.url` names a PostgreSQL server instead; with `nats` or `kafka`, `carrier.url` a broker that
+/// spreads the events.
 ///
 /// ```no_run
 /// use divisi::{Exit, WithGateway};
@@ -18,10 +28,100 @@ use divisi_store::Stores;
 /// }
 /// ```
 pub fn app(name: &'static str) -> App {
-    App::new(name, sqlite)
+    App::new(name, BuiltIn)
 }
 
-fn sqlite(data: &Path, config: &Config) -> Arc<dyn Stores> {
+/// An address asks for something that this binary does not have.
+#[derive(Debug, thiserror::Error)]
+enum NotBuiltIn {
+    #[error(
+        "`{key}` names {what}, which this binary was built without; build it with the feature `{feature}`"
+    )]
+    Feature { key: String, what: &'static str, feature: &'static str },
+    #[error("`{key}` begins with `{scheme}://`, which is not known; {known}")]
+    Scheme { key: String, scheme: String, known: &'static str },
+    #[error(
+        "`{name}` has a database at an address of its own and the others have files; give all of them an address, with `store.url` or one by one"
+    )]
+    Mixed { name: String },
+}
+
+/// What comes with the features.
+struct BuiltIn;
+
+impl Backends for BuiltIn {
+    fn stores(&self, app: &str, config: &Config) -> Result<Arc<dyn Stores>, BoxError> {
+        let named =
+            config.services.iter().filter_map(|(name, service)| Some((name, service.store.reveal()?)));
+        let all = config.store.url.reveal().is_some();
+        let urls = config.store.url.reveal().map(|url| ("store.url".to_owned(), url));
+        let urls =
+            urls.into_iter().chain(named.clone().map(|(name, url)| (format!("services.{name}.store"), url)));
+        let mut remote = false;
+        for (key, url) in urls {
+            match scheme(url) {
+                "postgres" | "postgresql" if cfg!(feature = "postgres") => remote = true,
+                "postgres" | "postgresql" => {
+                    return Err(NotBuiltIn::Feature { key, what: "PostgreSQL", feature: "postgres" }.into());
+                }
+                scheme => {
+                    let known = "an address of PostgreSQL begins with `postgres://`, and without one data is in SQLite files";
+                    return Err(NotBuiltIn::Scheme { key, scheme: scheme.to_owned(), known }.into());
+                }
+            }
+        }
+        if !remote {
+            return Ok(sqlite(config));
+        }
+        if let Some((name, _)) =
+            named.clone().next().filter(|_| !all && named.count() < config.services.len())
+        {
+            return Err(NotBuiltIn::Mixed { name: name.clone() }.into());
+        }
+        #[cfg(feature = "postgres")]
+        return Ok(postgres::stores(app, config));
+        #[cfg(not(feature = "postgres"))]
+        {
+            let _ = app;
+            Ok(sqlite(config))
+        }
+    }
+
+    fn carrier<'a>(
+        &'a self,
+        app: &'a str,
+        config: &'a Config,
+    ) -> BoxFuture<'a, Result<Option<Arc<dyn Carrier>>, BoxError>> {
+        Box::pin(async move {
+            let Some(url) = config.carrier.url.reveal() else { return Ok(None) };
+            let key = || "carrier.url".to_owned();
+            match scheme(url) {
+                #[cfg(feature = "nats")]
+                "nats" | "tls" => carrier::nats(app, url, &config.carrier).await.map(Some),
+                #[cfg(feature = "kafka")]
+                "kafka" => carrier::kafka(app, url, &config.carrier).map(Some),
+                #[cfg(not(feature = "nats"))]
+                "nats" | "tls" => {
+                    Err(NotBuiltIn::Feature { key: key(), what: "NATS", feature: "nats" }.into())
+                }
+                #[cfg(not(feature = "kafka"))]
+                "kafka" => Err(NotBuiltIn::Feature { key: key(), what: "Kafka", feature: "kafka" }.into()),
+                scheme => {
+                    let known = "a broker's address begins with `nats://` or `kafka://`";
+                    let _ = app;
+                    Err(NotBuiltIn::Scheme { key: key(), scheme: scheme.to_owned(), known }.into())
+                }
+            }
+        })
+    }
+}
+
+/// What stands before `://`; the configuration has looked that something does.
+fn scheme(url: &str) -> &str {
+    url.split_once("://").map_or("", |(scheme, _)| scheme)
+}
+
+fn sqlite(config: &Config) -> Arc<dyn Stores> {
     let options = Options {
         transaction_limit: config.transaction_within,
         retention: config.log_kept,
@@ -29,5 +129,5 @@ fn sqlite(data: &Path, config: &Config) -> Arc<dyn Stores> {
         address: Some(config.listen).filter(|listen| listen.port() != 0).map(|listen| listen.to_string()),
         ..Options::default()
     };
-    Arc::new(Sqlite::new(data, options))
+    Arc::new(Sqlite::new(&config.data, options))
 }

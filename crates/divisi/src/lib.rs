@@ -208,6 +208,12 @@ pub use divisi_gateway::WithGateway;
 pub use divisi_host as host;
 #[cfg(feature = "service")]
 pub use divisi_host::{App, Parts, Projection, Service};
+#[cfg(feature = "kafka")]
+pub use divisi_kafka as kafka;
+#[cfg(feature = "nats")]
+pub use divisi_nats as nats;
+#[cfg(feature = "postgres")]
+pub use divisi_postgres as postgres;
 #[cfg(feature = "sqlite")]
 pub use divisi_sqlite as sqlite;
 #[cfg(feature = "service")]

@@ -49,6 +49,9 @@ impl Running {
         let mut consumer = Consumer::new(reader, store.clone(), spec.handlers.clone()).options(options);
         for input in inputs {
             consumer = consumer.from(input.source.clone(), input.topic, input.feed.clone());
+            if let Some(carrier) = &input.carrier {
+                consumer = consumer.via(Arc::clone(carrier));
+            }
         }
         let (observer, parked) = (consumer.observe(), consumer.parked());
         versions.0.send_modify(|all| all.push(Version { number, store, observer, parked }));

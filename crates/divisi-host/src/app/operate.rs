@@ -2,9 +2,9 @@
 
 use std::error::Error;
 
-use super::MakeStores;
 use super::command::RunArgs;
 use super::run;
+use crate::backends::Backends;
 use crate::graph::Graph;
 use crate::operator::{self, Command, Office};
 
@@ -12,15 +12,16 @@ use crate::operator::{self, Command, Office};
 pub(super) fn operate(
     app: &str,
     graph: &Graph,
-    stores: MakeStores,
+    backends: &dyn Backends,
     command: Command,
 ) -> Result<(), Box<dyn Error + Send + Sync>> {
     let at = command.at();
     let args = RunArgs { data: at.data.clone(), config: at.config.clone(), ..RunArgs::default() };
     let config = run::config(app, graph, &args)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let stores = backends.stores(app, &config)?;
     let done = runtime.block_on(async {
-        let mut office = Office::new(graph, stores(&config.data, &config), config.data.clone());
+        let mut office = Office::new(graph, stores, config.data.clone());
         let done = operator::run(command, &mut office).await;
         office.close().await;
         done

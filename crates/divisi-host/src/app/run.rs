@@ -3,19 +3,16 @@
 mod here;
 mod split;
 
-use std::error::Error;
 use std::sync::Arc;
 
-use super::MakeStores;
 use super::command::RunArgs;
+use crate::backends::{Backends, BoxError};
 use crate::config::{Config, ConfigError};
 use crate::edge::EdgeServer;
 use crate::graph::{GATEWAY, Graph};
 use crate::service::Service;
 use crate::supervisor::supervised::Supervised;
 use crate::telemetry;
-
-type BoxError = Box<dyn Error + Send + Sync>;
 
 /// There is no service of that name.
 #[derive(Debug, thiserror::Error)]
@@ -36,7 +33,7 @@ struct NoSuchProjection(String);
 pub(super) fn run(
     app: &'static str,
     graph: Graph,
-    stores: MakeStores,
+    backends: &dyn Backends,
     edge: Option<Arc<dyn EdgeServer>>,
     args: RunArgs,
     supervised: Option<&Supervised>,
@@ -60,7 +57,7 @@ pub(super) fn run(
         runtime.block_on(split::run(app, &graph, edge.is_some(), &config, &args))
     } else {
         let setting = here::Setting { app, config: &config, args: &args, supervised };
-        runtime.block_on(here::run(setting, graph, stores, edge))
+        runtime.block_on(here::run(setting, graph, backends, edge))
     };
     // Everything has been stopped in order; a blocking thread that hangs must not keep the process.
     runtime.shutdown_background();

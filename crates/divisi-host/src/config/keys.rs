@@ -1,10 +1,11 @@
 //! Every key: what it takes and what it is for. The one place to add one.
 
 use std::fmt;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::found::{Entry, Found};
-use super::{Config, Mistake, Service, Source};
+use super::{Config, Mistake, Secret, Service, Source};
 use crate::telemetry::Format;
 
 /// One value with its source, as `config` prints it.
@@ -100,6 +101,27 @@ const KEYS: &[Key] = &[
         show: |config| config.gateway.request_within.as_secs().to_string(),
     },
     Key {
+        name: "store.url",
+        about: "where databases are: \"postgres://…/{service}\", or \"\" for files in `data`",
+        expected: "an address, like \"postgres://{service}:secret@localhost/{service}\"",
+        set: |config, found| put(&mut config.store.url, found.text().and_then(address)),
+        show: |config| quoted(config.store.url.shown()),
+    },
+    Key {
+        name: "store.root_certificates",
+        about: "the certificates that sign the database server's, as PEM; \"\" for the system's",
+        expected: "the path of a file",
+        set: |config, found| put(&mut config.store.root_certificates, found.text().map(path)),
+        show: |config| quoted(config.store.root_certificates.as_deref().unwrap_or(Path::new("")).display()),
+    },
+    Key {
+        name: "store.connections_max",
+        about: "connections of one database in one process; files need none",
+        expected: "a whole number from 4 to 1000",
+        set: |config, found| put(&mut config.store.connections_max, found.size(4..=1_000)),
+        show: |config| config.store.connections_max.to_string(),
+    },
+    Key {
         name: "store.transaction_ms",
         about: "how long one transaction may take",
         expected: "a whole number from 1 to 600000",
@@ -118,6 +140,60 @@ const KEYS: &[Key] = &[
             )
         },
         show: |config| config.log_kept.map_or(0, |kept| kept.as_secs() / 3_600).to_string(),
+    },
+    Key {
+        name: "carrier.url",
+        about: "the broker that spreads events: \"nats://…\", \"kafka://…\", or \"\" for none",
+        expected: "an address, like \"nats://localhost:4222\" or \"kafka://one:9092,two:9092\"",
+        set: |config, found| put(&mut config.carrier.url, found.text().and_then(address)),
+        show: |config| quoted(config.carrier.url.shown()),
+    },
+    Key {
+        name: "carrier.user",
+        about: "who this process is to the broker; \"\" for nobody",
+        expected: "a name",
+        set: |config, found| {
+            put(
+                &mut config.carrier.user,
+                found.text().map(|user| (!user.is_empty()).then(|| user.to_owned())),
+            )
+        },
+        show: |config| quoted(config.carrier.user.as_deref().unwrap_or_default()),
+    },
+    Key {
+        name: "carrier.password",
+        about: "the password of `carrier.user`",
+        expected: "a text",
+        set: |config, found| put(&mut config.carrier.password, found.text().map(Secret::new)),
+        show: |config| quoted(config.carrier.password.shown()),
+    },
+    Key {
+        name: "carrier.credentials",
+        about: "a file of credentials of NATS, instead of a user; \"\" for none",
+        expected: "the path of a file",
+        set: |config, found| put(&mut config.carrier.credentials, found.text().map(path)),
+        show: |config| quoted(config.carrier.credentials.as_deref().unwrap_or(Path::new("")).display()),
+    },
+    Key {
+        name: "carrier.tls",
+        about: "whether a connection to the broker that is not encrypted is refused",
+        expected: "\"yes\" or \"no\"",
+        set: |config, found| put(&mut config.carrier.tls, found.text().and_then(yes_or_no)),
+        show: |config| quoted(if config.carrier.tls { "yes" } else { "no" }),
+    },
+    Key {
+        name: "carrier.root_certificates",
+        about: "the certificates that sign the broker's, as PEM; \"\" for the system's",
+        expected: "the path of a file",
+        set: |config, found| put(&mut config.carrier.root_certificates, found.text().map(path)),
+        show: |config| quoted(config.carrier.root_certificates.as_deref().unwrap_or(Path::new("")).display()),
+    },
+    Key {
+        name: "carrier.replicas",
+        about: "on how many of the broker's servers an event lies; 0 for its kind's default: NATS 1, Kafka 3",
+        expected: "a whole number from 0 to 5",
+        set: |config, found| put(&mut config.carrier.replicas, found.size(0..=5)),
+        show: |config| config.carrier.replicas.to_string(),
     },
     Key {
         name: "tcp.frame_bytes_max",
@@ -163,6 +239,9 @@ const KEYS: &[Key] = &[
     },
 ];
 
+/// The last parts of keys whose values have secrets in them: no error shows them.
+pub(super) const SECRET: [&str; 3] = ["url", "store", "password"];
+
 const SERVICES: &str = "services";
 
 const SERVICE_KEYS: &[ServiceKey] = &[
@@ -179,6 +258,13 @@ const SERVICE_KEYS: &[ServiceKey] = &[
         expected: ADDRESS,
         set: |service, found| put(&mut service.listen, found.parse().map(Some)),
         show: |service| service.listen.map(quoted),
+    },
+    ServiceKey {
+        name: "store",
+        about: "where the service's database is, whatever `store.url` says",
+        expected: "an address, like \"postgres://comments:secret@localhost/comments\"",
+        set: |service, found| put(&mut service.store, found.text().and_then(address)),
+        show: |service| service.store.reveal().map(|_| quoted(service.store.shown())),
     },
 ];
 
@@ -251,6 +337,25 @@ pub(super) fn settings(config: &Config) -> Vec<Setting> {
 
 fn put<T>(place: &mut T, value: Option<T>) -> bool {
     value.map(|value| *place = value).is_some()
+}
+
+/// An address, or nothing.
+fn address(text: &str) -> Option<Secret> {
+    (text.is_empty()
+        || text.split_once("://").is_some_and(|(scheme, rest)| !scheme.is_empty() && !rest.is_empty()))
+    .then(|| Secret::new(text))
+}
+
+fn path(text: &str) -> Option<PathBuf> {
+    (!text.is_empty()).then(|| PathBuf::from(text))
+}
+
+fn yes_or_no(text: &str) -> Option<bool> {
+    match text {
+        "yes" => Some(true),
+        "no" => Some(false),
+        _ => None,
+    }
 }
 
 fn quoted(value: impl ToString) -> String {

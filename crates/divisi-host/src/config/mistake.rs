@@ -25,6 +25,9 @@ impl Mistake {
 
     pub(super) fn wrong_value(entry: &Entry, expected: &str) -> Mistake {
         let (subject, found) = (subject(entry), &entry.found);
+        if entry.path.last().is_some_and(|name| keys::SECRET.contains(&name.as_str())) {
+            return Mistake(format!("{subject} must be {expected}; its value is not shown here"));
+        }
         Mistake(format!("{subject} is {found}, but must be {expected}"))
     }
 

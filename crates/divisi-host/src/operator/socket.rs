@@ -57,6 +57,8 @@ struct Address {
 ///
 /// A socket that is there already is what a process left that died: its place is taken. There must be a runtime.
 pub(crate) fn listen(data: &Path, service: &str) -> Result<Listening, SocketError> {
+    // There is none yet where databases are on a server.
+    fs::create_dir_all(data).map_err(|source| SocketError::Io { path: data.to_owned(), source })?;
     let address = Address::of(data, service)?;
     let failed = |source| SocketError::Io { path: address.path.clone(), source };
     let mode = fs::metadata(data).map_err(failed)?.mode() & 0o7777;

@@ -52,7 +52,8 @@ impl Input {
             Switch::Behind => "to the log: the source has had more for a while",
             Switch::Leads => "to the carrier: it leads",
         };
-        info!(
+        // One line a lane would bury a carrier's end, which is told once; how many fell is counted.
+        debug!(
             consumer.name = %self.shared.name,
             event.source = %self.inbox.source,
             event.topic = %self.inbox.topic,

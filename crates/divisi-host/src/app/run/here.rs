@@ -4,9 +4,8 @@ use std::sync::Arc;
 
 use divisi_contract::ServiceName;
 
-use super::BoxError;
-use crate::app::MakeStores;
 use crate::app::command::RunArgs;
+use crate::backends::{Backends, BoxError};
 use crate::config::{Config, Tcp};
 use crate::edge::EdgeServer;
 use crate::graph::{GATEWAY, Graph};
@@ -33,7 +32,7 @@ pub(super) struct Setting<'a> {
 pub(super) async fn run(
     setting: Setting<'_>,
     graph: Graph,
-    stores: MakeStores,
+    backends: &dyn Backends,
     edge: Option<Arc<dyn EdgeServer>>,
 ) -> Result<(), BoxError> {
     let Setting { app, config, args, supervised } = setting;
@@ -42,7 +41,8 @@ pub(super) async fn run(
     let (tasks, health) = (Tasks::new(shutdown.clone()), Health::new());
     let placement = placement(&graph, config, args, edge.is_some());
     let setup = Setup {
-        stores: stores(&config.data, config),
+        stores: backends.stores(app, config)?,
+        carrier: backends.carrier(app, config).await?,
         edge: edge.filter(|_| placement.http.is_some()),
         supervised: supervised.is_some(),
         operator: Some(config.data.clone()),
@@ -120,7 +120,11 @@ fn announce(app: &str, config: &Config, placement: &Placement, started: &Started
     let mut lines = Vec::new();
     if !here.is_empty() {
         lines.push(format!("{app}: {} in this process (pid {})", here.join(", "), std::process::id()));
-        lines.push(format!("  data   {}", config.data.display()));
+        let data = || config.data.display().to_string();
+        lines.push(format!("  data   {}", config.store.shown().unwrap_or_else(data)));
+        lines.extend(
+            config.carrier.shown().map(|carrier| format!("  events over {carrier}, and from the logs")),
+        );
     }
     if let Some(calls) = started.calls {
         lines.push(format!("  calls  {calls}"));
