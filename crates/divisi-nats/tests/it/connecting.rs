@@ -3,13 +3,16 @@
 //! The certificates in `tls` are for 127.0.0.1, until 2126. The key opens nothing but these tests.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use divisi_events::carrier::CarrierError;
-use divisi_nats::{Credentials, Nats, Options, Tls};
+use divisi_events::carrier::{Carried, Carrier, CarrierError};
+use divisi_nats::{Credentials, Nats, Options, StreamOptions, Tls};
 use divisi_servers::Nats as Server;
 use divisi_servers::nats::Settings;
+use divisi_store::{Epochs, Lane, Pos};
+use tokio::time::timeout;
 
-use crate::support::options;
+use crate::support::{PATIENCE, next_pos, options, publish};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_password_opens_and_a_wrong_one_does_not() {
@@ -56,6 +59,44 @@ async fn a_server_and_a_client_prove_who_they_are_by_certificates() {
 async fn a_server_that_does_not_encrypt_is_refused_where_it_must() {
     let server = crate::support::server().await;
     does_not_open(Options { tls: Tls { required: true, ..Tls::default() }, ..options(&server) }).await;
+}
+
+/// What `docs/nats.md` says that a source and a reader need, and no more.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_least_permissions_are_enough_and_a_reader_cannot_publish() {
+    let permissions = r#"authorization { users = [
+        { user: "shop", password: "s", permissions: {
+            publish: ["evt.sales.*", "evt-beacon.sales", "$JS.API.STREAM.CREATE.evt_sales",
+                "$JS.API.STREAM.INFO.evt_sales", "$JS.API.STREAM.MSG.GET.evt_sales"],
+            subscribe: ["_INBOX.>"] } }
+        { user: "ledger", password: "l", permissions: {
+            publish: ["$JS.API.STREAM.INFO.evt_sales", "$JS.API.STREAM.MSG.GET.evt_sales",
+                "$JS.API.CONSUMER.CREATE.evt_sales", "$JS.API.CONSUMER.CREATE.evt_sales.>",
+                "$JS.API.CONSUMER.MSG.NEXT.evt_sales.*"],
+            subscribe: ["_INBOX.>", "evt-beacon.sales"] } }
+    ] }"#;
+    let server = with_conf(permissions).await;
+    let as_user = |user: &str, password: &str, create| Options {
+        credentials: Credentials::Password { user: user.to_owned(), password: password.to_owned() },
+        stream: StreamOptions { create, ..StreamOptions::default() },
+        ack_within: Duration::from_millis(500),
+        ..options(&server)
+    };
+    let shop = Nats::connect(as_user("shop", "s", true)).await.expect("a carrier");
+    let ledger = Nats::connect(as_user("ledger", "l", false)).await.expect("a carrier");
+    let published = publish(&shop, "sales", Lane(5), 1..=2, 1).await;
+    let hint = published[0].clone().expect("the shop publishes");
+    for lanes in [vec![5], (0..64).collect()] {
+        let from = lanes.into_iter().map(|lane| (Lane(lane), Some(hint.clone()))).collect();
+        let mut arrivals = ledger.read(&"shop".into(), "sales", from).await.expect("the ledger reads");
+        assert_eq!(next_pos(&mut *arrivals).await, 2);
+        let (epochs, heads) = (Epochs::default(), vec![(Lane(5), Pos(2))]);
+        shop.beacon(&"shop".into(), "sales", &epochs, &heads).await.expect("the shop tells its heads");
+        let arrived = timeout(PATIENCE, arrivals.next()).await.expect("in time");
+        assert!(matches!(arrived, Some(Ok(Carried::Beacon { .. }))), "{arrived:?}");
+    }
+    let refused = publish(&ledger, "sales", Lane(5), [3], 1).await;
+    assert!(refused[0].is_err(), "the ledger may not publish");
 }
 
 async fn with_conf(text: &str) -> Server {

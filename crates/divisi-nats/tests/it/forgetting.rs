@@ -1,6 +1,12 @@
 //! A server that forgets what it acknowledged: put back in time, or its stream removed.
 
-use crate::support::{PATIENCE, start_of, stranger, until};
+use std::time::Duration;
+
+use divisi_events::carrier::Head;
+use divisi_nats::{Nats, Options, StreamOptions};
+use divisi_store::Lane;
+
+use crate::support::{PATIENCE, head, options, publish, server, start_of, stranger, until};
 use crate::world::World;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -53,4 +59,18 @@ async fn a_stream_that_was_removed_is_made_anew_and_filled_from_the_log() {
     until("NATS brings again", PATIENCE, async || world.by_carrier().await, |n| *n > so_far + 50).await;
     load.stop().await;
     world.settles().await;
+}
+
+/// What became too old was not forgotten: nothing is published again because of it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lane_whose_events_are_all_too_old_goes_on_where_it_was() {
+    let server = server().await;
+    let stream = StreamOptions { max_age: Duration::from_millis(300), ..StreamOptions::default() };
+    let carrier = Nats::connect(Options { stream, ..options(&server) }).await.expect("a carrier");
+    assert!(publish(&carrier, "sales", Lane(5), 1..=3, 1).await.iter().all(Result::is_ok));
+    let empty = async || head(&carrier, "sales", Lane(5)).await.expect("a head");
+    let seen = until("the events are gone", PATIENCE, empty, |head| !matches!(head, Head::At(..))).await;
+    assert_eq!(seen, Head::Unknown, "a relay would publish the whole log again");
+    let published = publish(&carrier, "sales", Lane(5), 4..=6, 1).await;
+    assert!(published.iter().all(Result::is_ok), "{published:?}");
 }
