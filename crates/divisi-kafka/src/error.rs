@@ -1,10 +1,12 @@
 //! Why Kafka cannot be set up, and how librdkafka's errors become ours.
 
+use std::path::PathBuf;
+
 use divisi_events::carrier::{CarrierError, PublishError};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 /// Why Kafka cannot be set up as it is asked for. A broker that is away is no such reason.
-#[derive(Debug, Clone, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SetupError {
     /// No broker is named.
@@ -29,6 +31,14 @@ pub enum SetupError {
     NeedsSsl {
         /// What needs it.
         what: &'static str,
+    },
+    /// A file of a certificate or of its key cannot be read.
+    #[error("cannot read `{}`, which the options for TLS name", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
     },
     /// librdkafka does not take a property.
     #[error("librdkafka does not take the settings")]
@@ -92,6 +102,7 @@ fn is_refusal(code: RDKafkaErrorCode) -> bool {
             | Code::ClusterAuthorizationFailed
             | Code::SaslAuthenticationFailed
             | Code::Authentication
+            | Code::SSL
             | Code::InvalidTopic
             | Code::InvalidReplicationFactor
             | Code::InvalidPartitions

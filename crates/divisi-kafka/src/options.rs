@@ -1,6 +1,7 @@
 //! What can be chosen about Kafka, the limits, and the reason of each default.
 
 use std::fmt;
+use std::fs::File;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -162,7 +163,17 @@ impl Options {
                 return Err(SetupError::NeedsSsl { what: "TLS" });
             }
         }
-        Ok(())
+        // librdkafka does not say which file it misses.
+        self.tls.iter().flat_map(Tls::files).try_for_each(|path| {
+            File::open(path).map(drop).map_err(|source| SetupError::File { path: path.clone(), source })
+        })
+    }
+}
+
+impl Tls {
+    fn files(&self) -> impl Iterator<Item = &PathBuf> {
+        let own = self.certificate.iter().flat_map(|(certificate, key)| [certificate, key]);
+        self.root_certificates.iter().chain(own)
     }
 }
 

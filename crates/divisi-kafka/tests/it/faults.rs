@@ -108,8 +108,9 @@ async fn a_broker_that_is_killed_again_and_again_loses_and_doubles_nothing() {
         stage.goes_on(200, GOES_ON_WITHIN).await;
         broker.server.start().await.expect("it starts");
     }
-    stage.running.follows_the_carrier(LANES).await;
-    stage.ends_with(load.end().await).await;
+    let sales = load.end().await;
+    sales.are_held(&broker).await;
+    stage.ends_with(sales).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

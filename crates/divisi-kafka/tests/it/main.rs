@@ -2,6 +2,8 @@
 
 mod broker;
 mod conformance;
+#[cfg(feature = "ssl")]
+mod encrypted;
 mod faults;
 mod load;
 mod outside;
