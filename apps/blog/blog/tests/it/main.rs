@@ -2,6 +2,8 @@
 
 mod blog;
 mod crash;
+#[cfg(all(feature = "postgres", feature = "nats", feature = "kafka"))]
+mod engines;
 mod faults;
 mod metrics;
 mod operator;

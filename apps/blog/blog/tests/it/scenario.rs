@@ -17,7 +17,7 @@ const WRITES_PER_KILL: usize = 12;
 
 #[test]
 fn the_same_work_leaves_the_same_tables_and_events_in_all_three_set_ups() {
-    let outcomes = SET_UPS.map(|set_up| (set_up, run(set_up)));
+    let outcomes = SET_UPS.map(|set_up| (set_up, in_files(set_up)));
     let (_, whole) = &outcomes[0];
     assert_eq!(whole.rows.len(), POSTS * (3 + 3 * ROUNDS), "{:#?}", whole.rows);
     for (set_up, tables) in &outcomes[1..] {
@@ -45,9 +45,15 @@ fn one_comment_more_is_another_history() {
     assert_ne!(Tables::read(data.path()).hash(), before);
 }
 
-fn run(set_up: SetUp) -> Tables {
+/// The work in a set-up that keeps its data in files.
+pub(crate) fn in_files(set_up: SetUp) -> Tables {
     let data = tempfile::tempdir().expect("a directory");
-    let blog = Blog::start(set_up, data.path());
+    work(Blog::start(set_up, data.path()));
+    Tables::read(data.path())
+}
+
+/// Does the work, and stops the blog.
+pub(crate) fn work(blog: Blog) {
     let address = blog.address;
     let blog = Mutex::new((blog, fastrand::Rng::with_seed(7)));
     let written = AtomicUsize::new(0);
@@ -83,7 +89,6 @@ fn run(set_up: SetUp) -> Tables {
     }
     let (blog, _) = blog.into_inner().expect("no writer panicked");
     blog.stop();
-    Tables::read(data.path())
 }
 
 /// Waits until the read model has everything and every comment is judged.

@@ -19,37 +19,46 @@ pub(crate) struct Tables {
 impl Tables {
     /// Reads the files of a blog that has stopped.
     pub(crate) fn read(data: &Path) -> Tables {
-        let [posts, comments, moderation, query] =
+        Tables::of(
             ["posts.db", "comments.db", "moderation.db", "query.posts.v1.db"]
-                .map(|file| open(&data.join(file)));
+                .map(|file| open(&data.join(file))),
+        )
+    }
+
+    /// The same from the databases of posts, comments and moderation, and of query's projection.
+    pub(crate) fn of([posts, comments, moderation, query]: [impl Base; 4]) -> Tables {
         let titles: BTreeMap<String, String> =
-            pairs(&posts, "SELECT id, title FROM posts").into_iter().collect();
+            posts.pairs("SELECT id, title FROM posts").into_iter().collect();
         let contents: BTreeMap<String, String> =
-            pairs(&comments, "SELECT id, content FROM comments").into_iter().collect();
+            comments.pairs("SELECT id, content FROM comments").into_iter().collect();
         let title = |id: &str| titles.get(id).cloned().unwrap_or_else(|| format!("unknown post {id}"));
         let content = |id: &str| contents.get(id).cloned().unwrap_or_else(|| format!("unknown comment {id}"));
 
         let mut rows: Vec<String> = titles.values().map(|title| format!("posts.posts {title}")).collect();
         rows.extend(
-            pairs(&comments, "SELECT id, '' FROM posts_known")
+            comments
+                .pairs("SELECT id, '' FROM posts_known")
                 .iter()
                 .map(|(id, _)| format!("comments.posts_known {}", title(id))),
         );
         for (from, connection) in [("comments", &comments), ("query", &query)] {
             let sql = "SELECT post, content || ' ' || status || ' v' || version FROM comments";
             rows.extend(
-                pairs(connection, sql)
+                connection
+                    .pairs(sql)
                     .iter()
                     .map(|(post, row)| format!("{from}.comments {} {row}", title(post))),
             );
         }
         rows.extend(
-            pairs(&query, "SELECT title, '' FROM posts")
+            query
+                .pairs("SELECT title, '' FROM posts")
                 .iter()
                 .map(|(title, _)| format!("query.posts {title}")),
         );
         rows.extend(
-            pairs(&moderation, "SELECT id, status FROM judged")
+            moderation
+                .pairs("SELECT id, status FROM judged")
                 .iter()
                 .map(|(id, status)| format!("moderation.judged {} {status}", content(id))),
         );
@@ -57,7 +66,7 @@ impl Tables {
 
         let mut events: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for (from, connection) in [("posts", &posts), ("comments", &comments), ("moderation", &moderation)] {
-            for (key, kind, payload) in log(connection) {
+            for (key, kind, payload) in connection.log() {
                 let payload: Value = serde_json::from_slice(&payload).expect("an event is JSON");
                 let (key, what) = match from {
                     "moderation" => (content(&key), payload["status"].to_string()),
@@ -89,16 +98,26 @@ pub(crate) fn open(path: &Path) -> Connection {
     connection
 }
 
-fn pairs(connection: &Connection, sql: &str) -> Vec<(String, String)> {
-    let mut statement = connection.prepare(sql).expect("a statement of the test");
-    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).expect("rows");
-    rows.collect::<Result<_, _>>().expect("text columns")
+/// A database that can be looked at, of whatever kind.
+pub(crate) trait Base {
+    /// The rows of a query with two columns of text.
+    fn pairs(&self, sql: &str) -> Vec<(String, String)>;
+
+    /// Key, type and payload of each event, in the order of positions; those of one key are all in one lane.
+    fn log(&self) -> Vec<(String, String, Vec<u8>)>;
 }
 
-/// The log in the order of positions; the events of one key are all in one lane.
-fn log(connection: &Connection) -> Vec<(String, String, Vec<u8>)> {
-    let sql = "SELECT key, type, payload FROM divisi_outbox ORDER BY topic, lane, pos";
-    let mut statement = connection.prepare(sql).expect("a statement of the test");
-    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).expect("rows");
-    rows.collect::<Result<_, _>>().expect("the log's columns")
+impl Base for Connection {
+    fn pairs(&self, sql: &str) -> Vec<(String, String)> {
+        let mut statement = self.prepare(sql).expect("a statement of the test");
+        let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).expect("rows");
+        rows.collect::<Result<_, _>>().expect("text columns")
+    }
+
+    fn log(&self) -> Vec<(String, String, Vec<u8>)> {
+        let sql = "SELECT key, type, payload FROM divisi_outbox ORDER BY topic, lane, pos";
+        let mut statement = self.prepare(sql).expect("a statement of the test");
+        let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).expect("rows");
+        rows.collect::<Result<_, _>>().expect("the log's columns")
+    }
 }

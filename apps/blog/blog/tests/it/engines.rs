@@ -1,0 +1,123 @@
+//! The same work on each engine: files, PostgreSQL, and PostgreSQL with NATS or Kafka beside. Kills on.
+
+use std::future::Future;
+
+use divisi_servers::{Error, Kafka, Nats, Postgres};
+use serde_json::Value;
+
+use crate::blog::{Blog, SetUp};
+use crate::scenario::{in_files, work};
+use crate::tables::{Base, Tables};
+
+#[test]
+fn the_same_work_leaves_the_same_tables_and_events_on_every_engine() {
+    let whole = in_files(SetUp::Whole);
+    let servers = Servers::start();
+    let outcomes = [
+        ("split, in files", in_files(SetUp::Split)),
+        ("split, on PostgreSQL", servers.run("log", "")),
+        ("split, on PostgreSQL with NATS", servers.run("nats", &servers.nats.url())),
+        (
+            "split, on PostgreSQL with Kafka",
+            servers.run("kafka", &format!("kafka://{}", servers.kafka.url())),
+        ),
+    ];
+    for (set_up, tables) in outcomes {
+        assert_eq!(tables.rows, whole.rows, "{set_up} against one process in files");
+        assert_eq!(tables.events, whole.events, "{set_up} against one process in files");
+        assert_eq!(tables.hash(), whole.hash());
+    }
+}
+
+/// Real servers, each on a port and in a directory of its own.
+struct Servers {
+    postgres: Postgres,
+    nats: Nats,
+    kafka: Kafka,
+}
+
+impl Servers {
+    fn start() -> Servers {
+        wait(async {
+            let postgres = Postgres::launch().await?;
+            Ok(Servers { postgres, nats: Nats::launch().await?, kafka: Kafka::launch().await? })
+        })
+    }
+
+    /// Does the work with a process a service, in databases whose names begin with `name`.
+    fn run(&self, name: &str, carrier: &str) -> Tables {
+        for service in ["posts", "comments", "moderation", "query"] {
+            wait(self.postgres.sql(format!("CREATE DATABASE {name}_{service}")));
+        }
+        let data = tempfile::tempdir().expect("a directory");
+        let url = self.postgres.url_for("postgres", "postgres", &format!("{name}_{{service}}"));
+        let blog = Blog::start_with(SetUp::Split, data.path(), |start| {
+            start
+                .variable("DIVISI_STORE__URL", url)
+                .variable("DIVISI_STORE__CONNECTIONS_MAX", "6")
+                .variable("DIVISI_CARRIER__URL", carrier)
+                .variable("DIVISI_CARRIER__REPLICAS", "1")
+        });
+        work(blog);
+        if !carrier.is_empty() {
+            let sql = "SELECT coalesce(sum(pos), 0) FROM divisi_reader WHERE reader LIKE 'relay:%'";
+            let relayed = wait(self.postgres.sql_in(&format!("{name}_posts"), sql));
+            assert_ne!(relayed, "0", "the carrier has been given events");
+        }
+        let database = |service: &str, schema: &'static str| Database {
+            server: &self.postgres,
+            name: format!("{name}_{service}"),
+            schema,
+        };
+        Tables::of([
+            database("posts", "public"),
+            database("comments", "public"),
+            database("moderation", "public"),
+            database("query", "posts_v1"),
+        ])
+    }
+}
+
+/// A service's own tables, or those of a version of its projection.
+struct Database<'a> {
+    server: &'a Postgres,
+    name: String,
+    schema: &'static str,
+}
+
+impl Database<'_> {
+    /// The rows of a query as arrays of texts.
+    fn rows(&self, columns: &str, sql: &str) -> Vec<Vec<String>> {
+        let schema = self.schema;
+        let sql = format!(
+            "SET search_path TO {schema}; SELECT coalesce(json_agg(json_build_array({columns})), '[]') FROM ({sql}) AS x (a, b, c)"
+        );
+        let text = wait(self.server.sql_in(&self.name, sql));
+        let rows: Value = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"));
+        serde_json::from_value(rows).expect("texts")
+    }
+}
+
+impl Base for Database<'_> {
+    fn pairs(&self, sql: &str) -> Vec<(String, String)> {
+        let sql = format!("SELECT q.*, 0 FROM ({sql}) AS q");
+        let rows = self.rows("a::text, b::text", &sql);
+        rows.into_iter().map(|row| <[String; 2]>::try_from(row).expect("two columns").into()).collect()
+    }
+
+    fn log(&self) -> Vec<(String, String, Vec<u8>)> {
+        let sql = "SELECT key, type, payload FROM divisi_outbox ORDER BY topic, lane, pos";
+        let rows = self.rows("a, b, convert_from(c, 'UTF8')", sql).into_iter();
+        rows.map(|row| {
+            let [key, kind, payload] = <[String; 3]>::try_from(row).expect("three columns");
+            (key, kind, payload.into_bytes())
+        })
+        .collect()
+    }
+}
+
+/// Waits for what the launcher does.
+fn wait<T>(work: impl Future<Output = Result<T, Error>>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(work).unwrap_or_else(|error| panic!("{error}"))
+}
