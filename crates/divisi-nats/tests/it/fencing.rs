@@ -68,14 +68,17 @@ async fn a_retry_behind_the_window_against_doubles_is_stored_again_and_breaks_no
         assert!(publish(&carrier, "sales", LANE, 2..=4, 1).await.iter().all(Result::is_ok));
         n_messages(&server).await
     };
-    until("the server has forgotten that it knows them", PATIENCE, again, |n| *n == 7).await;
+    until("the server has forgotten that it knows them", PATIENCE, again, |n| *n >= 7).await;
     assert!(publish(&carrier, "sales", LANE, 5..=5, 1).await.iter().all(Result::is_ok));
     let mut arrivals = read(&carrier, "sales", LANE, Some(start_of(&server, "evt_sales").await)).await;
-    let mut seen = Vec::new();
-    while seen.last() != Some(&5) {
-        seen.push(next_pos(&mut *arrivals).await);
+    let (mut highest, mut n_repeats) = (0, 0);
+    while highest < 5 {
+        let pos = next_pos(&mut *arrivals).await;
+        assert!(pos <= highest + 1, "{pos} arrived behind {highest}");
+        n_repeats += u32::from(pos <= highest);
+        highest = pos.max(highest);
     }
-    assert_eq!(seen, [1, 2, 3, 4, 2, 3, 4, 5]);
+    assert!(n_repeats >= 3, "they lie there twice");
 }
 
 async fn n_messages(server: &divisi_servers::Nats) -> u64 {
