@@ -66,6 +66,9 @@ async fn launch() -> Result<divisi_servers::Kafka, divisi_servers::Error> {
         .protocol("SASL_PLAINTEXT")
         .property("sasl.enabled.mechanisms", "PLAIN")
         .property("listener.name.client.plain.sasl.jaas.config", users)
+        // One that was killed comes back only when the controller has given up the one before.
+        .property("broker.session.timeout.ms", "2000")
+        .property("broker.heartbeat.interval.ms", "500")
         // A record that was acknowledged is on the disk before the directory is copied.
         .property("log.flush.interval.messages", "1")
         .start()
