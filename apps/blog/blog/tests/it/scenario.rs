@@ -9,7 +9,7 @@ use divisi_testkit::eventually;
 use crate::blog::{Blog, SET_UPS, SetUp, Writer};
 use crate::tables::Tables;
 
-const POSTS: usize = 24;
+pub(crate) const POSTS: usize = 24;
 const ROUNDS: usize = 4;
 const WRITERS: usize = 6;
 /// One process is killed after so many acknowledged writes.
@@ -48,12 +48,12 @@ fn one_comment_more_is_another_history() {
 /// The work in a set-up that keeps its data in files.
 pub(crate) fn in_files(set_up: SetUp) -> Tables {
     let data = tempfile::tempdir().expect("a directory");
-    work(Blog::start(set_up, data.path()));
+    work(Blog::start(set_up, data.path()), || ());
     Tables::read(data.path())
 }
 
-/// Does the work, and stops the blog.
-pub(crate) fn work(blog: Blog) {
+/// Does the work, lets `done` look at the blog that has done it, and stops it.
+pub(crate) fn work(blog: Blog, done: impl FnOnce()) {
     let address = blog.address;
     let blog = Mutex::new((blog, fastrand::Rng::with_seed(7)));
     let written = AtomicUsize::new(0);
@@ -88,6 +88,7 @@ pub(crate) fn work(blog: Blog) {
         quiet(&mut Writer::new(address), POSTS, POSTS * round);
     }
     let (blog, _) = blog.into_inner().expect("no writer panicked");
+    done();
     blog.stop();
 }
 
