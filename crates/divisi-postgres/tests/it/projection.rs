@@ -48,7 +48,8 @@ async fn a_rebuild_ends_in_a_new_schema_that_has_everything_and_the_next_start_f
     for start in 0..2 {
         let projection = open(&stores, &control).await;
         let (model, rebuild) = (projection.read_model(), projection.rebuild());
-        let input = Input { source: "bank".into(), topic: Moved::TOPIC, feed: Arc::clone(&log) as _, carrier: None };
+        let input =
+            Input { source: "bank".into(), topic: Moved::TOPIC, feed: Arc::clone(&log) as _, carrier: None };
         let (stop, stopped) = oneshot::channel::<()>();
         let task = tokio::spawn(projection.run(vec![input], async move {
             let _ = stopped.await;
