@@ -50,7 +50,7 @@ async fn run(names: &[&str]) -> anyhow::Result<()> {
         up = Up::start(names, &directory) => up?,
         () = asked.wait() => bail!("asked to end before everything was up"),
     };
-    up.print(&directory);
+    up.tell(&directory)?;
     let ended = tokio::select! {
         name = up.first_to_end() => Some(name),
         () = asked.wait() => None,
@@ -88,18 +88,22 @@ impl Up {
         Ok(Up { postgres: postgres.context(hint)?, nats: nats.context(hint)?, kafka: kafka.context(hint)? })
     }
 
-    fn print(&self, directory: &Path) {
-        if let Some(server) = &self.postgres {
-            println!("postgres  {}", server.url());
-        }
-        if let Some(server) = &self.nats {
-            println!("nats      {}", server.url());
-        }
-        if let Some(server) = &self.kafka {
-            println!("kafka     {}", server.url());
-        }
+    /// Says where they are, to people and, in a file for their shell, to apps.
+    fn tell(&self, directory: &Path) -> anyhow::Result<()> {
+        let urls = [
+            ("POSTGRES", self.postgres.as_ref().map(Postgres::url)),
+            ("NATS", self.nats.as_ref().map(Nats::url)),
+            ("KAFKA", self.kafka.as_ref().map(|server| format!("kafka://{}", server.url()))),
+        ];
+        let urls = urls.into_iter().filter_map(|(name, url)| Some(format!("{name}={}", url?)));
+        let lines: Vec<String> = urls.collect();
+        let env = directory.join("env");
+        std::fs::write(&env, lines.join("\n") + "\n")
+            .with_context(|| format!("cannot write {}", env.display()))?;
+        println!("{}", lines.join("\n"));
+        println!("These lines are in {}, for `.` in another shell. Ctrl-C ends the servers.", env.display());
         println!("Data, logs and ports are kept in {}; delete it to begin anew.", directory.display());
-        println!("Give these addresses to an app, `blog` say, in its configuration. Ctrl-C ends them.");
+        Ok(())
     }
 
     /// Waits until one of them has ended, and answers which.
