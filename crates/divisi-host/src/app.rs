@@ -2,6 +2,7 @@
 
 mod command;
 mod operate;
+mod provision;
 mod run;
 
 use std::process::ExitCode;
@@ -105,6 +106,7 @@ impl App {
                 }
                 Ok(())
             }
+            Command::Provision(args) => provision::provision(name, &graph, &*backends, &args),
             Command::Operator(command) => operate::operate(name, &graph, &*backends, command),
         }
     }

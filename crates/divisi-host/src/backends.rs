@@ -4,10 +4,11 @@ use std::error::Error;
 use std::sync::Arc;
 
 use divisi_call::BoxFuture;
+use divisi_contract::ServiceName;
 use divisi_events::Carrier;
 use divisi_store::Stores;
 
-use crate::config::Config;
+use crate::config::{Config, Secret};
 
 /// Whatever went wrong, in words for whoever started the process.
 pub type BoxError = Box<dyn Error + Send + Sync>;
@@ -24,4 +25,42 @@ pub trait Backends: Send + Sync + 'static {
         app: &'a str,
         config: &'a Config,
     ) -> BoxFuture<'a, Result<Option<Arc<dyn Carrier>>, BoxError>>;
+
+    /// Makes on a server what the services need there, and shuts everybody else out. It may be repeated.
+    fn provision<'a>(&'a self, plan: &'a Plan) -> BoxFuture<'a, Result<Provisioned, BoxError>>;
+}
+
+/// What is to be made, and on which server.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Plan {
+    /// The server, as somebody reaches it who may make things there.
+    pub server: Secret,
+    /// Whether nothing is touched, and only told what would be.
+    pub dry_run: bool,
+    /// Everything that the process is told otherwise.
+    pub config: Config,
+    /// What each service needs, from the app's graph.
+    pub services: Vec<Needs>,
+}
+
+/// What one service needs.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Needs {
+    /// Its name.
+    pub service: ServiceName,
+    /// By which it shows who it is; nobody else has it.
+    pub password: Secret,
+}
+
+/// What came of a plan.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Provisioned {
+    /// What was done, a line each, without secrets.
+    pub done: Vec<String>,
+    /// What is to be done by hand, or would be done: statements, without secrets.
+    pub text: String,
+    /// Keys of the configuration with their values, which have secrets in them.
+    pub settings: Vec<(String, Secret)>,
 }

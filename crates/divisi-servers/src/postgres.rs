@@ -79,6 +79,16 @@ impl Postgres {
         self.work(move |inner| inner.kind.sql(&url, &statements)).await
     }
 
+    /// The same as whoever `url` names, in the database that it names.
+    pub async fn sql_at(
+        &self,
+        url: impl Into<String>,
+        statements: impl Into<String>,
+    ) -> Result<String, Error> {
+        let (url, statements) = (url.into(), statements.into());
+        self.work(move |inner| inner.kind.sql(&url, &statements)).await
+    }
+
     /// Ends it in one of PostgreSQL's three ways; [`Server::stop`] is the fast one.
     pub async fn shut_down(&self, how: Shutdown) -> Result<(), Error> {
         let signal = match how {

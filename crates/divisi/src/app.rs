@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use divisi_events::Carrier;
 use divisi_host::App;
-use divisi_host::backends::{Backends, BoxError};
+use divisi_host::backends::{Backends, BoxError, Plan, Provisioned};
 use divisi_host::config::Config;
 use divisi_sqlite::{Options, Sqlite};
 use divisi_store::{BoxFuture, Stores};
@@ -109,6 +109,24 @@ impl Backends for BuiltIn {
                 scheme => {
                     let known = "a broker's address begins with `nats://` or `kafka://`";
                     let _ = app;
+                    Err(NotBuiltIn::Scheme { key: key(), scheme: scheme.to_owned(), known }.into())
+                }
+            }
+        })
+    }
+
+    fn provision<'a>(&'a self, plan: &'a Plan) -> BoxFuture<'a, Result<Provisioned, BoxError>> {
+        Box::pin(async move {
+            let key = || "--postgres".to_owned();
+            match plan.server.reveal().map_or("", scheme) {
+                #[cfg(feature = "postgres")]
+                "postgres" | "postgresql" => postgres::provision(plan).await,
+                #[cfg(not(feature = "postgres"))]
+                "postgres" | "postgresql" => {
+                    Err(NotBuiltIn::Feature { key: key(), what: "PostgreSQL", feature: "postgres" }.into())
+                }
+                scheme => {
+                    let known = "an address of PostgreSQL begins with `postgres://`";
                     Err(NotBuiltIn::Scheme { key: key(), scheme: scheme.to_owned(), known }.into())
                 }
             }

@@ -34,6 +34,8 @@ pub(super) enum Command {
     Check(CheckArgs),
     /// Prints every setting with its value and where it comes from
     Config(RunArgs),
+    /// Makes a role and a database for each service on a server, and prints the configuration that leads there
+    Provision(ProvisionArgs),
     #[command(flatten)]
     Operator(operator::Command),
 }
@@ -60,6 +62,22 @@ pub(super) struct RunArgs {
     /// Reaches even services in this process over TCP, to see that it makes no difference
     #[arg(long, conflicts_with_all = ["service", "split"])]
     pub(super) over_tcp: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ProvisionArgs {
+    /// A PostgreSQL server, as a role reaches it that may make roles and databases: `postgres://admin:…@host/postgres`
+    #[arg(long, value_name = "ADMIN_URL", required = true)]
+    pub(super) postgres: Option<String>,
+    /// Touches nothing, and prints what would be done, without passwords
+    #[arg(long)]
+    pub(super) dry_run: bool,
+    /// Keeps passwords: those in this file are used, those that it lacks are made and written there
+    #[arg(long, value_name = "FILE", conflicts_with = "dry_run")]
+    pub(super) password_file: Option<PathBuf>,
+    /// The configuration file [default: divisi.toml, if there is one]
+    #[arg(long, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Args)]

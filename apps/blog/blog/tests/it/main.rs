@@ -9,6 +9,8 @@ mod metrics;
 mod operator;
 mod pairs;
 mod power;
+#[cfg(feature = "postgres")]
+mod provision;
 #[cfg(feature = "failpoints")]
 mod rebuild;
 mod scenario;
