@@ -3,8 +3,12 @@
 #[cfg(any(feature = "nats", feature = "kafka"))]
 mod carrier;
 #[cfg(feature = "postgres")]
+mod mixed;
+#[cfg(feature = "postgres")]
 mod postgres;
 
+#[cfg(feature = "postgres")]
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use divisi_events::Carrier;
@@ -40,10 +44,6 @@ enum NotBuiltIn {
     Feature { key: String, what: &'static str, feature: &'static str },
     #[error("`{key}` begins with `{scheme}://`, which is not known; {known}")]
     Scheme { key: String, scheme: String, known: &'static str },
-    #[error(
-        "`{name}` has a database at an address of its own and the others have files; give all of them an address, with `store.url` or one by one"
-    )]
-    Mixed { name: String },
 }
 
 /// What comes with the features.
@@ -73,16 +73,18 @@ impl Backends for BuiltIn {
         if !remote {
             return Ok(sqlite(config));
         }
-        if let Some((name, _)) =
-            named.clone().next().filter(|_| !all && named.count() < config.services.len())
-        {
-            return Err(NotBuiltIn::Mixed { name: name.clone() }.into());
-        }
         #[cfg(feature = "postgres")]
-        return Ok(postgres::stores(app, config));
+        {
+            let server = postgres::stores(app, config);
+            let remote: BTreeSet<String> = named.map(|(name, _)| name.clone()).collect();
+            if all || remote.len() == config.services.len() {
+                return Ok(server);
+            }
+            Ok(Arc::new(mixed::Mixed { files: sqlite(config), server, remote }))
+        }
         #[cfg(not(feature = "postgres"))]
         {
-            let _ = app;
+            let _ = (app, all);
             Ok(sqlite(config))
         }
     }
