@@ -99,7 +99,12 @@ impl Fixture {
         };
         let projection = Projection::open(spec, Arc::clone(&self.stores) as _, self.control.clone());
         let projection = projection.await.expect("the projection opens");
-        let input = Input { source: "shelf".into(), topic: Noted::TOPIC, feed: Arc::clone(&self.log) as _ };
+        let input = Input {
+            source: "shelf".into(),
+            topic: Noted::TOPIC,
+            feed: Arc::clone(&self.log) as _,
+            carrier: None,
+        };
         let (stop, stopped) = oneshot::channel();
         Running {
             model: projection.read_model(),
