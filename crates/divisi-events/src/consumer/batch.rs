@@ -240,17 +240,30 @@ impl Turn<'_> {
                 return Ok(Some(halt));
             }
         };
-        tracing::warn!(
-            consumer.name = %self.shared.name,
-            event.name = %record.kind,
-            event.position = %record.position(),
-            event.key = %key,
-            parked.state = why.state.as_str(),
-            "`{}` parks a key of `{}`: {}",
-            self.shared.name,
-            record.topic,
-            why.reason
-        );
+        // One that waits for its cause is nobody's trouble: across topics there is no order.
+        if why.state == State::Waiting {
+            tracing::debug!(
+                consumer.name = %self.shared.name,
+                event.position = %record.position(),
+                event.key = %key,
+                "`{}` keeps a key of `{}` aside: it {}",
+                self.shared.name,
+                record.topic,
+                why.reason
+            );
+        } else {
+            tracing::warn!(
+                consumer.name = %self.shared.name,
+                event.name = %record.kind,
+                event.position = %record.position(),
+                event.key = %key,
+                parked.state = why.state.as_str(),
+                "`{}` parks a key of `{}`: {}",
+                self.shared.name,
+                record.topic,
+                why.reason
+            );
+        }
         parking.park(tx, &why).await?;
         parking.append(tx, record).await?;
         let waits_for = why.waits_for.as_ref().filter(|(topic, _)| *topic == *record.topic);
