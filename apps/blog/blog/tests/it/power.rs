@@ -24,7 +24,7 @@ const WRITES: usize = 60;
 /// This cut and the one after it come when a write-ahead log is being brought into its file, or has just been.
 const CHECKPOINT: u64 = 2;
 /// How long writers need for that.
-const CHECKPOINT_WITHIN: Duration = Duration::from_secs(180);
+const CHECKPOINT_WITHIN: Duration = Duration::from_secs(60);
 const CUTS: u64 = 4;
 
 #[test]

@@ -1,8 +1,9 @@
 /* What a power cut would leave of database files: each file as it was when it was last synced.
  *
  * Preloaded into a process. After fsync or fdatasync of a file called *.db or *-wal, its content is copied into the
- * directory POWER_SHADOW, in one step by a rename, before the caller hears that the sync is done. One process writes a
- * file, so nothing is written between the sync and the copy. Files that were never synced are not there.
+ * directory POWER_SHADOW, in one step by a rename, before the caller hears that the sync is done. One copy is made at a
+ * time, since a checkpoint syncs beside the writer. What another thread writes between a sync and its copy may be in
+ * the copy too, as it may be on a disk that loses its power. Files that were never synced are not there.
  * POWER_SYNC_US makes each sync that much slower.
  *
  * Directory entries are taken as durable from the first sync of the file on. An unlink is not followed: a name that
@@ -13,6 +14,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -70,7 +72,12 @@ static int synced(int fd, int (*sync)(int)) {
         ssize_t n = readlink(link, path, sizeof path - 1);
         if (n > 0) {
             path[n] = 0;
-            if (ends_with(path, ".db") || ends_with(path, "-wal")) copy(fd, path, shadow);
+            if (ends_with(path, ".db") || ends_with(path, "-wal")) {
+                static pthread_mutex_t one = PTHREAD_MUTEX_INITIALIZER;
+                pthread_mutex_lock(&one);
+                copy(fd, path, shadow);
+                pthread_mutex_unlock(&one);
+            }
         }
     }
     errno = error;
