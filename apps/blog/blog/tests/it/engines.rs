@@ -10,11 +10,12 @@ use divisi::nats::Nats;
 use divisi::store::Lane;
 use divisi_servers::{Error, Postgres};
 use divisi_testkit::eventually;
+use rusqlite::Connection;
 use serde_json::Value;
 
 use crate::blog::{Blog, SetUp};
 use crate::scenario::{POSTS, in_files, work};
-use crate::tables::{Base, Tables};
+use crate::tables::{Base, Tables, open};
 
 #[test]
 fn the_same_work_leaves_the_same_tables_and_events_on_every_engine() {
@@ -22,6 +23,7 @@ fn the_same_work_leaves_the_same_tables_and_events_on_every_engine() {
     let servers = Servers::start();
     let outcomes = [
         ("split, in files", in_files(SetUp::Split)),
+        ("comments on PostgreSQL, the others in files", servers.mixed()),
         ("split, on PostgreSQL", servers.run("log", "")),
         ("split, on PostgreSQL with NATS", servers.run("nats", &servers.nats.url())),
         (
@@ -50,6 +52,26 @@ impl Servers {
             let nats = divisi_servers::Nats::launch().await?;
             Ok::<_, Error>(Servers { postgres, nats, kafka: divisi_servers::Kafka::launch().await? })
         })
+    }
+
+    /// Does the work with one service in a database and the others in files.
+    fn mixed(&self) -> Tables {
+        wait(self.postgres.sql("CREATE DATABASE mixed_comments"));
+        let data = tempfile::tempdir().expect("a directory");
+        let url = self.postgres.url_for("postgres", "postgres", "mixed_comments");
+        let blog = Blog::start_with(SetUp::Split, data.path(), |start| {
+            start.variable("DIVISI_SERVICES__COMMENTS__STORE", url)
+        });
+        work(blog, || ());
+        let file = |name: &str| Either::File(open(&data.path().join(name)));
+        let comments =
+            Database { server: &self.postgres, name: "mixed_comments".to_owned(), schema: "public" };
+        Tables::of([
+            file("posts.db"),
+            Either::Server(comments),
+            file("moderation.db"),
+            file("query.posts.v1.db"),
+        ])
     }
 
     /// Does the work with a process a service, in databases whose names begin with `name`.
@@ -83,6 +105,28 @@ impl Servers {
             database("moderation", "public"),
             database("query", "posts_v1"),
         ])
+    }
+}
+
+/// A database of either kind.
+enum Either<'a> {
+    File(Connection),
+    Server(Database<'a>),
+}
+
+impl Base for Either<'_> {
+    fn pairs(&self, sql: &str) -> Vec<(String, String)> {
+        match self {
+            Either::File(file) => file.pairs(sql),
+            Either::Server(database) => database.pairs(sql),
+        }
+    }
+
+    fn log(&self) -> Vec<(String, String, Vec<u8>)> {
+        match self {
+            Either::File(file) => file.log(),
+            Either::Server(database) => database.log(),
+        }
     }
 }
 
