@@ -60,7 +60,7 @@ const PAGE_ATTEMPTS: usize = 3;
 #[derive(Debug, Clone)]
 pub struct Postgres {
     urls: Urls,
-    pub(crate) options: Options,
+    options: Options,
 }
 
 /// One PostgreSQL database, or one schema of it.
@@ -111,7 +111,7 @@ impl Postgres {
         Ok((store, backend))
     }
 
-    pub(crate) fn place(&self, name: &StoreName) -> Result<(Place, Connector), OpenError> {
+    fn place(&self, name: &StoreName) -> Result<(Place, Connector), OpenError> {
         let Some(url) = self.urls.of(&name.service) else {
             let what = format!("the database of `{}`", name.service);
             return Err(refused(&what, "no URL says where it is; name one for this service"));
@@ -122,12 +122,7 @@ impl Postgres {
     }
 
     /// The first connection; it makes the database if that is allowed.
-    pub(crate) async fn first(
-        &self,
-        place: &Place,
-        connector: &Connector,
-        pool: &Pool,
-    ) -> Result<Client, OpenError> {
+    async fn first(&self, place: &Place, connector: &Connector, pool: &Pool) -> Result<Client, OpenError> {
         let failed = |error| open_error(&place.what, pool_error(error));
         let error = match pool.get().await {
             Ok(client) => return Ok(client),

@@ -25,8 +25,6 @@ pub(crate) struct Migrating<'a> {
     client: &'a Client,
     place: &'a Place,
     now: Timestamp,
-    /// Whether each migration has a transaction of its own, or all are part of one that is open.
-    each_alone: bool,
 }
 
 /// Makes the schema, applies what is missing, each migration in a transaction of its own, and looks whose database it is.
@@ -39,62 +37,37 @@ pub(crate) async fn migrate(
     schema: &Schema,
     now: Timestamp,
 ) -> Result<(), OpenError> {
-    let migrating = Migrating { client, place, now, each_alone: true };
-    migrating.prepare().await?;
-    migrating.shape(source, schema).await
-}
-
-/// Makes the schema and waits for whoever migrates it: nobody else does as long as the connection lives.
-pub(crate) async fn prepare(client: &Client, place: &Place, now: Timestamp) -> Result<(), OpenError> {
-    Migrating { client, place, now, each_alone: true }.prepare().await
-}
-
-/// Applies what is missing inside the transaction that is open on `client`, after [`prepare`].
-pub(crate) async fn inside_transaction(
-    client: &Client,
-    place: &Place,
-    source: &str,
-    schema: &Schema,
-    now: Timestamp,
-) -> Result<(), OpenError> {
-    Migrating { client, place, now, each_alone: false }.shape(source, schema).await
-}
-
-impl Migrating<'_> {
-    async fn prepare(&self) -> Result<(), OpenError> {
-        let place = self.place;
-        self.batch(
-            "SET statement_timeout TO 0; SET lock_timeout TO 0; SET idle_in_transaction_session_timeout TO 0",
-        )
-        .await?;
-        let lock = format!(
-            "SELECT pg_advisory_lock({LOCK}, hashtext(current_database() || '/' || current_setting('search_path')))"
-        );
-        self.batch(&lock).await?;
-        self.batch(&format!("CREATE SCHEMA IF NOT EXISTS {}", place.schema)).await.or_else(|error| {
+    let this = Migrating { client, place, now };
+    let what = &place.what;
+    schema.check().map_err(|source| OpenError::Other { what: what.clone(), source })?;
+    this.batch(
+        "SET statement_timeout TO 0; SET lock_timeout TO 0; SET idle_in_transaction_session_timeout TO 0",
+    )
+    .await?;
+    let lock = format!(
+        "SELECT pg_advisory_lock({LOCK}, hashtext(current_database() || '/' || current_setting('search_path')))"
+    );
+    this.batch(&lock).await?;
+    this.batch(&format!("CREATE SCHEMA IF NOT EXISTS {}", place.schema)).await.or_else(|error| {
         // A role that owns its schema need not be one that may make others.
         if matches!(&error, OpenError::Server { source, .. } if crate::error::code(source) == Some("42501")) {
             Ok(())
         } else {
             Err(error)
         }
-    })
-    }
-
-    async fn shape(&self, source: &str, schema: &Schema) -> Result<(), OpenError> {
-        let what = &self.place.what;
-        schema.check().map_err(|source| OpenError::Other { what: what.clone(), source })?;
-        self.batch(
+    })?;
+    this.batch(
         "CREATE TABLE IF NOT EXISTS divisi_migration (owner text NOT NULL, version int NOT NULL, name text NOT NULL, \
          checksum bigint NOT NULL, applied_at bigint NOT NULL, PRIMARY KEY (owner, version))",
     )
     .await?;
-        self.apply("divisi", &OWN).await?;
-        self.whose(source).await?;
-        self.apply("service", &schema.migrations).await?;
-        self.declare(schema).await
-    }
+    this.apply("divisi", &OWN).await?;
+    this.whose(source).await?;
+    this.apply("service", &schema.migrations).await?;
+    this.declare(schema).await
+}
 
+impl Migrating<'_> {
     async fn apply(&self, owner: &str, wanted: &[Migration]) -> Result<(), OpenError> {
         let what = || self.place.what.clone();
         let rows =
@@ -133,9 +106,7 @@ impl Migrating<'_> {
     }
 
     async fn inside(&self, owner: &str, migration: &Migration) -> Result<(), StoreError> {
-        if self.each_alone {
-            self.client.batch_execute("BEGIN").await.map_err(store_error)?;
-        }
+        self.client.batch_execute("BEGIN").await.map_err(store_error)?;
         let before = self.transaction_id().await?;
         self.client.batch_execute(migration.sql(Dialect::Postgres)).await.map_err(store_error)?;
         if self.transaction_id().await? != before {
@@ -149,10 +120,7 @@ impl Migrating<'_> {
         let checksum = migration.checksum(Dialect::Postgres);
         let params: &[&(dyn ToSql + Sync)] = &[&owner, &version, &migration.name, &checksum, &self.now.0];
         self.client.execute(sql, params).await.map_err(store_error)?;
-        if self.each_alone {
-            self.client.batch_execute("COMMIT").await.map_err(store_error)?;
-        }
-        Ok(())
+        self.client.batch_execute("COMMIT").await.map_err(store_error)
     }
 
     async fn transaction_id(&self) -> Result<String, StoreError> {

@@ -17,10 +17,8 @@ use crate::checkpoint::Checkpoints;
 use crate::connect;
 use crate::epochs;
 use crate::group::Gate;
-use crate::leaving::Leaving;
 use crate::link::Limit;
 use crate::migrate;
-use crate::moved;
 use crate::options::Options;
 use crate::owner::Owner;
 use crate::place;
@@ -84,34 +82,6 @@ impl Sqlite {
     /// The file of `name`.
     pub fn path(&self, name: &StoreName) -> PathBuf {
         self.dir.join(format!("{name}.db"))
-    }
-
-    /// Takes a service's database to be carried elsewhere: it must be there, nobody may have it, and it must have the
-    /// shape of `schema`. It is not changed. See [`Leaving`].
-    pub async fn leave(&self, name: &StoreName, schema: &Schema) -> Result<Leaving, OpenError> {
-        let (this, name, schema) = (self.clone(), name.clone(), schema.clone());
-        let path = self.path(&name);
-        let left =
-            task::spawn_blocking(move || Leaving::take(&this.path(&name), &name, &schema, &this.options));
-        left.await.unwrap_or_else(|error| {
-            Err(OpenError::Other {
-                what: path.display().to_string(),
-                source: StoreError::new(StoreErrorKind::Other, "opening was interrupted").with_source(error),
-            })
-        })
-    }
-
-    /// Where a service's database has been moved, if it has.
-    pub fn moved(&self, name: &StoreName) -> Result<Option<String>, OpenError> {
-        moved::read(&self.path(name))
-    }
-
-    /// Lets the database that is here be opened again after a move. What was written elsewhere since is not in it: to
-    /// those who read its log it is one that was put back to an older copy.
-    pub fn come_back(&self, name: &StoreName) -> Result<(), OpenError> {
-        let path = self.path(name);
-        let _owner = Owner::take(&path, self.options.address.as_deref())?;
-        moved::forget(&path)
     }
 
     /// Opens a database like [`Stores::open`], with its counters.
@@ -208,7 +178,6 @@ impl SqliteStore {
         connect::check_version()?;
         place::prepare(dir)?;
         let owner = Owner::take(path, options.address.as_deref())?;
-        moved::check(path, &name.service)?;
         let what = path.display().to_string();
         let failed = |error| connect::open_error(path, error);
         let limit = Arc::new(Limit::new(options.transaction_limit, options.inline));

@@ -182,8 +182,7 @@ fn borrowed(value: ValueRef<'_>) -> SqlRef<'_> {
     }
 }
 
-/// A value that SQLite found.
-pub(crate) fn value(found: SqlRef<'_>) -> Result<Value, StoreError> {
+fn value(found: SqlRef<'_>) -> Result<Value, StoreError> {
     Ok(match found {
         SqlRef::Null => Value::Null,
         SqlRef::Integer(n) => Value::Integer(n),

@@ -67,18 +67,6 @@ pub enum OpenError {
         /// Who: process id and address.
         owner: String,
     },
-    /// Its service has moved elsewhere.
-    #[error(
-        "{what} was moved to {to}; name that database in `services.{service}.store`, or go back with `move {service} --back`, which loses what was written there since"
-    )]
-    Moved {
-        /// The file.
-        what: String,
-        /// Where it was moved.
-        to: String,
-        /// Whose it is.
-        service: String,
-    },
     /// The place cannot be written.
     #[error("cannot use {what}")]
     Place {

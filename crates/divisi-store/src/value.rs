@@ -91,11 +91,6 @@ impl Row {
             .map_err(|error| StoreError { message: format!("column {n}: {}", error.message), ..error })
     }
 
-    /// The values of all columns.
-    pub fn into_values(self) -> Vec<Value> {
-        self.0
-    }
-
     /// How many columns there are.
     pub fn len(&self) -> usize {
         self.0.len()
@@ -279,19 +274,6 @@ impl<T: ToValue + ?Sized> ToValue for Arc<T> {
 impl<T: ToValue> ToValue for Option<T> {
     fn to_value(&self) -> ValueRef<'_> {
         self.as_ref().map_or(ValueRef::Null, ToValue::to_value)
-    }
-}
-
-impl Value {
-    /// The value, borrowed, as a parameter.
-    pub fn borrowed(&self) -> ValueRef<'_> {
-        match self {
-            Value::Null => ValueRef::Null,
-            Value::Integer(n) => ValueRef::Integer(*n),
-            Value::Real(n) => ValueRef::Real(*n),
-            Value::Text(text) => ValueRef::Text(text),
-            Value::Blob(bytes) => ValueRef::Blob(bytes),
-        }
     }
 }
 
