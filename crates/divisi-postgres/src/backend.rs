@@ -1,13 +1,13 @@
 //! All of it behind the seam.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use deadpool_postgres::{Client, Object, Pool, PoolError};
 use divisi_store::outbox::{Page, PageWanted};
 use divisi_store::{
     Backend, BoxFuture, Class, Clock, Committed, Dialect, Epoch, OpenError, Schema, Session, Store,
-    StoreError, StoreErrorKind, StoreName, Stores,
+    StoreError, StoreErrorKind, StoreName, Stores, retention,
 };
 use tokio::task::JoinHandle;
 
@@ -19,7 +19,7 @@ use crate::migrate;
 use crate::options::Options;
 use crate::page;
 use crate::place::{Place, refused};
-use crate::retention;
+use crate::retention::forget;
 use crate::transaction::{SNAPSHOT, Transaction};
 use crate::urls::Urls;
 use crate::watch;
@@ -104,8 +104,11 @@ impl Postgres {
             schema.topics.clone().into(),
         );
         if let Some(age) = self.options.retention {
-            let (weak, service) = (Arc::downgrade(&backend), name.service.clone());
-            let task = tokio::spawn(retention::repeat(weak, service, schema.topics.clone(), age));
+            let weak = Arc::downgrade(&backend) as Weak<dyn Backend>;
+            let (service, topics) = (name.service.clone(), schema.topics.clone());
+            let task = tokio::spawn(retention::repeat(weak, service, topics, age, |store, topic, age| {
+                Box::pin(forget(store, topic, age))
+            }));
             backend.tasks.lock().unwrap_or_else(PoisonError::into_inner).push(task);
         }
         Ok((store, backend))

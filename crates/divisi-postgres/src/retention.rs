@@ -3,19 +3,12 @@
 //! What a registered reader has not read stays, however old; after a restore that means what it has not read of the
 //! life that goes on. The floor of a lane says how far it was forgotten, and a fetch below it is refused in words.
 
-use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use divisi_contract::ServiceName;
-use divisi_store::{Backend, Class, Lane, Pos, Store, StoreError, Timestamp, Tx, TxFailed, params, reader};
-use tokio::time::MissedTickBehavior;
-
-use crate::backend::PostgresStore;
+use divisi_store::{Class, Lane, Pos, Store, StoreError, Timestamp, Tx, TxFailed, params, reader};
 
 /// How many records of one lane a step forgets at most: its writers wait that long.
 pub const RECORDS_A_STEP: i64 = 500;
-/// How often a store with an age limit looks for something to forget.
-pub const PERIOD: Duration = Duration::from_secs(60);
 
 /// The lanes whose oldest record is too old.
 const OLD: &str = "SELECT lane FROM divisi_lane l WHERE topic = $1 AND \
@@ -63,25 +56,4 @@ async fn step(tx: &mut Tx, topic: &str, lane: Lane, before: Timestamp) -> Result
     let sql = "UPDATE divisi_lane SET floor_pos = $3 WHERE topic = $1 AND lane = $2";
     tx.execute(sql, params![topic, lane, last]).await?;
     Ok(n)
-}
-
-/// Forgets again and again, as long as the store is there. Owned by the store, which aborts it.
-pub(crate) async fn repeat(
-    store: Weak<PostgresStore>,
-    service: ServiceName,
-    topics: Vec<&'static str>,
-    age: Duration,
-) {
-    let mut period = tokio::time::interval(PERIOD);
-    period.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        period.tick().await;
-        let Some(backend) = store.upgrade() else { return };
-        let handle = Store::new(backend as Arc<dyn Backend>, service.clone(), topics.clone().into());
-        for topic in &topics {
-            if let Err(error) = forget(&handle, topic, age).await {
-                tracing::warn!(error = %error, service.name = %service, event.topic = topic, "the log could not be shortened, it grows");
-            }
-        }
-    }
 }

@@ -2,13 +2,13 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use divisi_contract::ServiceName;
 use divisi_store::outbox::{self, Page, PageWanted};
 use divisi_store::{
     Backend, BoxFuture, Class, Clock, Committed, Dialect, Epoch, OpenError, Read, Schema, Session, Store,
-    StoreError, StoreErrorKind, StoreName, Stores,
+    StoreError, StoreErrorKind, StoreName, Stores, retention,
 };
 use tokio::runtime::Handle;
 use tokio::task::{self, JoinHandle};
@@ -22,7 +22,7 @@ use crate::migrate;
 use crate::options::Options;
 use crate::owner::Owner;
 use crate::place;
-use crate::retention;
+use crate::retention::forget;
 use crate::snapshot::{Readers, at_once};
 use crate::stats::Stats;
 use crate::writer::Writer;
@@ -116,10 +116,11 @@ impl Sqlite {
         );
         if let Some(age) = self.options.retention {
             let task = task::spawn(retention::repeat(
-                Arc::downgrade(&backend),
+                Arc::downgrade(&backend) as Weak<dyn Backend>,
                 store.service().clone(),
                 schema.topics.clone(),
                 age,
+                |store, topic, age| Box::pin(forget(store, topic, age)),
             ));
             *backend.retention.lock().unwrap_or_else(PoisonError::into_inner) = Some(task);
         }

@@ -3,21 +3,14 @@
 //! What a registered reader has not read stays, however old; after a restore that means what it has not read of the
 //! life that goes on. The floor of a lane says how far it was forgotten, and a fetch below it is refused in words.
 
-use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use divisi_contract::ServiceName;
-use divisi_store::{Backend, Class, Lane, Pos, Store, StoreError, Timestamp, Tx, TxFailed, params, reader};
-use tokio::time::MissedTickBehavior;
-
-use crate::backend::SqliteStore;
+use divisi_store::{Class, Lane, Pos, Store, StoreError, Timestamp, Tx, TxFailed, params, reader};
 
 /// How many records a step forgets at most.
 pub const RECORDS_A_STEP: usize = 500;
 /// How long a step holds the writer, about.
 pub const STEP: Duration = Duration::from_millis(1);
-/// How often a store with an age limit looks for something to forget.
-pub const PERIOD: Duration = Duration::from_secs(60);
 
 /// How many records one statement forgets, between two looks at the clock.
 const RECORDS_A_LOOK: usize = 100;
@@ -93,25 +86,4 @@ async fn step(tx: &mut Tx, topic: &str, age: Duration, from: Lane) -> Result<Don
         }
     }
     Ok(Done { records, go_on: None })
-}
-
-/// Forgets again and again, as long as the store is there. Owned by the store, which aborts it.
-pub(crate) async fn repeat(
-    store: Weak<SqliteStore>,
-    service: ServiceName,
-    topics: Vec<&'static str>,
-    age: Duration,
-) {
-    let mut period = tokio::time::interval(PERIOD);
-    period.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        period.tick().await;
-        let Some(backend) = store.upgrade() else { return };
-        let handle = Store::new(backend as Arc<dyn Backend>, service.clone(), topics.clone().into());
-        for topic in &topics {
-            if let Err(error) = forget(&handle, topic, age).await {
-                tracing::warn!(error = %error, service.name = %service, event.topic = topic, "the log could not be shortened, it grows");
-            }
-        }
-    }
 }

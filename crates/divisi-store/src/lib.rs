@@ -6,7 +6,7 @@
 //! In order of use: [`store`] (the handle), [`transaction`] (the unit in which state and events are saved),
 //! [`value`] (rows in and out), [`record`] (an event in the log), [`outbox`] (reading the log), [`epoch`] (when a
 //! database goes back in time), [`inbox`], [`parked`], [`reader`], [`seen`], [`lease`] (table families that back ends share),
-//! [`backend`] (the seam that SQLite and PostgreSQL implement), [`migration`].
+//! [`retention`] (when logs are shortened), [`backend`] (the seam that SQLite and PostgreSQL implement), [`migration`].
 //!
 //! The statements of the table families are one text for both dialects and live here, once; what differs (connecting,
 //! committing, appending to the log, beginning an epoch) lives in the back ends.
@@ -27,6 +27,7 @@ pub mod parked;
 pub mod projection;
 pub mod reader;
 pub mod record;
+pub mod retention;
 pub mod seen;
 pub mod store;
 pub mod transaction;
