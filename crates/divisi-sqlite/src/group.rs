@@ -19,7 +19,7 @@
 //! lock that refused it, so no wake-up is lost.
 //!
 //! **Calls go before consumers.** While a call waits, for its turn or for its commit, at most one consumer's turn is in
-//! a group, and a consumer that runs while a call waits is told so and stops after the event in hand.
+//! a group, and a consumer that runs while a call waits can ask ([`Gate::is_awaited`]), so that it ends soon.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
