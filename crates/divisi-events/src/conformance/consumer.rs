@@ -47,42 +47,55 @@ pub use waiting::{
     a_key_parked_at_the_very_moment_is_not_forgotten, two_sources_in_any_order_converge,
 };
 
+/// Calls a macro with the names of all promises, so that whoever makes a test of each forgets none.
+#[macro_export]
+macro_rules! consumer_promises {
+    ($each:ident) => {
+        $each! {
+            every_event_takes_effect_once_in_order_per_key,
+            repeats_and_shuffles_change_nothing,
+            a_gap_is_asked_again_and_nothing_behind_it_is_applied,
+            what_nobody_handles_is_passed_over,
+            progress_is_what_took_effect,
+            new_events_name_their_cause,
+            a_stop_leaves_nothing_half,
+            a_cut_anywhere_loses_nothing_and_repeats_nothing,
+            a_store_that_is_down_parks_nothing,
+            two_of_one_name_do_no_harm,
+            a_zombie_finds_the_work_done,
+            a_poisonous_event_parks_its_key_alone,
+            every_way_to_fail_ends_as_one_parked_key,
+            what_cannot_be_decoded_is_parked,
+            a_key_that_cannot_be_read_parks_its_lane_alone,
+            parking_and_watermark_are_one_transaction,
+            a_redrive_runs_in_order,
+            trouble_that_passes_never_makes_a_parked_key_dead,
+            a_dropped_key_goes_on,
+            a_bad_deployment_pauses_instead_of_parking,
+            a_lane_on_trial_goes_on_at_the_first_success,
+            a_cause_that_comes_late_frees_its_key,
+            a_cause_that_never_comes_holds_only_its_key,
+            a_key_parked_at_the_very_moment_is_not_forgotten,
+            two_sources_in_any_order_converge,
+            a_slow_lane_holds_only_itself,
+            a_source_that_fails_is_asked_again,
+            a_stranger_stops_in_words,
+            what_retention_removed_stops_its_lane,
+            a_newer_epoch_without_a_loss_changes_nothing,
+            what_the_source_no_longer_knows_is_named,
+            siblings_of_one_copy_are_told_apart,
+            a_restart_remembers_the_list,
+            an_older_answer_is_thrown_away,
+            another_database_ends_the_input_in_words,
+            two_topics_of_one_source_enter_each_by_itself,
+        }
+    };
+}
+
 /// All promises, one after the other.
 pub async fn consumer_suite(stores: &dyn Stores) {
-    every_event_takes_effect_once_in_order_per_key(stores).await;
-    repeats_and_shuffles_change_nothing(stores).await;
-    a_gap_is_asked_again_and_nothing_behind_it_is_applied(stores).await;
-    what_nobody_handles_is_passed_over(stores).await;
-    progress_is_what_took_effect(stores).await;
-    new_events_name_their_cause(stores).await;
-    a_stop_leaves_nothing_half(stores).await;
-    a_cut_anywhere_loses_nothing_and_repeats_nothing(stores).await;
-    a_store_that_is_down_parks_nothing(stores).await;
-    two_of_one_name_do_no_harm(stores).await;
-    a_zombie_finds_the_work_done(stores).await;
-    a_poisonous_event_parks_its_key_alone(stores).await;
-    every_way_to_fail_ends_as_one_parked_key(stores).await;
-    what_cannot_be_decoded_is_parked(stores).await;
-    a_key_that_cannot_be_read_parks_its_lane_alone(stores).await;
-    parking_and_watermark_are_one_transaction(stores).await;
-    a_redrive_runs_in_order(stores).await;
-    trouble_that_passes_never_makes_a_parked_key_dead(stores).await;
-    a_dropped_key_goes_on(stores).await;
-    a_bad_deployment_pauses_instead_of_parking(stores).await;
-    a_lane_on_trial_goes_on_at_the_first_success(stores).await;
-    a_cause_that_comes_late_frees_its_key(stores).await;
-    a_cause_that_never_comes_holds_only_its_key(stores).await;
-    a_key_parked_at_the_very_moment_is_not_forgotten(stores).await;
-    two_sources_in_any_order_converge(stores).await;
-    a_slow_lane_holds_only_itself(stores).await;
-    a_source_that_fails_is_asked_again(stores).await;
-    a_stranger_stops_in_words(stores).await;
-    what_retention_removed_stops_its_lane(stores).await;
-    a_newer_epoch_without_a_loss_changes_nothing(stores).await;
-    what_the_source_no_longer_knows_is_named(stores).await;
-    siblings_of_one_copy_are_told_apart(stores).await;
-    a_restart_remembers_the_list(stores).await;
-    an_older_answer_is_thrown_away(stores).await;
-    another_database_ends_the_input_in_words(stores).await;
-    two_topics_of_one_source_enter_each_by_itself(stores).await;
+    macro_rules! one_after_the_other {
+        ($($name:ident),* $(,)?) => {$( $name(stores).await; )*};
+    }
+    consumer_promises!(one_after_the_other);
 }
