@@ -5,6 +5,10 @@ use std::path::PathBuf;
 use divisi_events::carrier::{CarrierError, PublishError};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
+/// What OpenSSL says of a certificate that no authority we know has signed. librdkafka calls it an error of SSL, or one
+/// of the transport if the broker's part of the handshake was there before librdkafka waited for it.
+const NOT_BELIEVED: &str = "certificate verify failed";
+
 /// Why Kafka cannot be set up as it is asked for. A broker that is away is no such reason.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -65,7 +69,9 @@ pub(crate) fn carrier(what: &str, error: &KafkaError) -> CarrierError {
 /// The same, with what a connection said.
 pub(crate) fn with_reason(error: CarrierError, reason: Option<(RDKafkaErrorCode, String)>) -> CarrierError {
     match (error, reason) {
-        (CarrierError::Unavailable(words), Some((code, reason))) if is_refusal(code) => {
+        (CarrierError::Unavailable(words), Some((code, reason)))
+            if is_refusal(code) || reason.contains(NOT_BELIEVED) =>
+        {
             CarrierError::Misconfigured(format!("{words}; {reason}"))
         }
         (CarrierError::Unavailable(words), Some((_, reason))) => {
@@ -109,4 +115,21 @@ fn is_refusal(code: RDKafkaErrorCode) -> bool {
             | Code::InvalidConfig
             | Code::PolicyViolation
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_certificate_that_is_not_believed_is_a_refusal_whatever_code_it_comes_with() {
+        for code in [RDKafkaErrorCode::SSL, RDKafkaErrorCode::BrokerTransportFailure] {
+            let reason = "error:0A000086:SSL routines::certificate verify failed".to_owned();
+            let error = with_reason(CarrierError::Unavailable("silent".to_owned()), Some((code, reason)));
+            assert!(matches!(error, CarrierError::Misconfigured(_)), "{error:?}");
+        }
+        let reason = Some((RDKafkaErrorCode::BrokerTransportFailure, "Connection refused".to_owned()));
+        let error = with_reason(CarrierError::Unavailable("silent".to_owned()), reason);
+        assert!(matches!(error, CarrierError::Unavailable(_)), "{error:?}");
+    }
 }
