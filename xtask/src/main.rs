@@ -3,6 +3,7 @@
 mod checks;
 mod command;
 mod crates;
+mod needs;
 mod servers;
 mod tidy;
 mod up;
