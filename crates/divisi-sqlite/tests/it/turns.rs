@@ -184,7 +184,9 @@ async fn a_consumer_is_not_starved_by_calls() {
 /// A call whose thread is busy goes before consumers in the next group as well, and then holds up nobody.
 #[tokio::test]
 async fn a_call_that_comes_late_is_still_before_the_consumers_of_one_more_group() {
-    let Fixture { store, backend, dir } = fixture(fast()).await;
+    // So long does a group wait for the call, and so long may the four of the last group take to come.
+    let options = divisi_sqlite::Options { group_time: Duration::from_millis(200), ..fast() };
+    let Fixture { store, backend, dir } = fixture(options).await;
     let order = Mutex::new(Vec::new());
     let running = store.backend().begin(Class::Call).await.expect("a turn");
     let mut call = vec![turn(&store, Class::Call, "call", &order)];
