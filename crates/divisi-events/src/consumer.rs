@@ -31,10 +31,11 @@ mod trouble;
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use divisi_contract::ServiceName;
-use divisi_store::Store;
 use divisi_store::inbox::Inbox;
+use divisi_store::{Store, Tx};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
@@ -92,6 +93,17 @@ struct Shared {
     emits: bool,
     /// Which lanes are this instance's; all of them where nobody says.
     share: Option<Arc<dyn Share>>,
+}
+
+impl Shared {
+    /// How long `tx` may go on.
+    fn span_max(&self, tx: &Tx) -> Option<Duration> {
+        if self.suspends {
+            return self.options.batch_time_max;
+        }
+        let max = self.options.batch_work_max?;
+        Some(if tx.is_awaited() { max.min(options::BATCH_WORK_WHILE_CALLS_WAIT) } else { max })
+    }
 }
 
 impl Consumer {

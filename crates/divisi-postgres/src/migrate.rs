@@ -14,8 +14,10 @@ use crate::error::{open_error, store_error};
 use crate::place::Place;
 
 /// The framework's own tables.
-const OWN: [Migration; 1] =
-    [Migration::new(1, "the framework's tables", include_str!("../migrations/0001_divisi.sql"))];
+const OWN: [Migration; 2] = [
+    Migration::new(1, "the framework's tables", include_str!("../migrations/0001_divisi.sql")),
+    Migration::new(2, "a faster append", include_str!("../migrations/0002_append.sql")),
+];
 
 /// What the lock is taken on, beside the schema: any number that nobody else takes.
 const LOCK: i32 = 0x00d1_7151;

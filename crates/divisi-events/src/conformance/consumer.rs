@@ -17,8 +17,8 @@ mod waiting;
 use divisi_store::Stores;
 
 pub use applying::{
-    a_gap_is_asked_again_and_nothing_behind_it_is_applied, a_stop_leaves_nothing_half,
-    every_event_takes_effect_once_in_order_per_key, new_events_name_their_cause,
+    a_batch_ends_when_its_time_is_over, a_gap_is_asked_again_and_nothing_behind_it_is_applied,
+    a_stop_leaves_nothing_half, every_event_takes_effect_once_in_order_per_key, new_events_name_their_cause,
     progress_is_what_took_effect, repeats_and_shuffles_change_nothing, what_nobody_handles_is_passed_over,
 };
 pub use breaking::{
@@ -53,6 +53,7 @@ macro_rules! consumer_promises {
     ($each:ident) => {
         $each! {
             every_event_takes_effect_once_in_order_per_key,
+            a_batch_ends_when_its_time_is_over,
             repeats_and_shuffles_change_nothing,
             a_gap_is_asked_again_and_nothing_behind_it_is_applied,
             what_nobody_handles_is_passed_over,

@@ -20,9 +20,6 @@ use super::breaker::{Breaker, Permits};
 use super::queue::Item;
 use crate::handler::Failure;
 
-/// How long a batch goes on while a call waits for it.
-const WORK_WHILE_CALLS_WAIT: Duration = Duration::from_micros(200);
-
 /// A contiguous run of one lane.
 #[derive(Debug)]
 pub(super) struct Batch {
@@ -162,10 +159,7 @@ impl Turn<'_> {
         };
         let mut hint = None;
         for item in items.iter().filter(|item| item.record.pos > at.pos) {
-            let over = self.shared.options.batch_work_max.is_some_and(|max| {
-                let max = if tx.is_awaited() { max.min(WORK_WHILE_CALLS_WAIT) } else { max };
-                began.elapsed() >= max
-            });
+            let over = self.shared.span_max(tx).is_some_and(|max| began.elapsed() >= max);
             if done.handled > 0 && (over || done.handled >= self.batch.calls_max as u64) {
                 break;
             }

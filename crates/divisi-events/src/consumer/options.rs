@@ -7,6 +7,11 @@ pub const BATCH_EVENTS_MAX: usize = 100;
 /// Work of one transaction at the most: on SQLite every writer waits while it runs, and so does whatever else its thread
 /// has to do.
 pub const BATCH_WORK_MAX: Duration = Duration::from_micros(500);
+/// Work of one transaction at the most while a call waits for it.
+pub const BATCH_WORK_WHILE_CALLS_WAIT: Duration = Duration::from_micros(200);
+/// Time of one transaction at the most where the store waits for a server: nobody but its own lane waits for it, and each
+/// statement takes as long as a trip there, so that a fifth of a hundred events would be a batch otherwise.
+pub const BATCH_TIME_MAX: Duration = Duration::from_millis(20);
 /// Transactions of one input under way at once: as many as there are lanes, since those that wait together commit
 /// together.
 pub const TRANSACTIONS_MAX: usize = 64;
@@ -31,8 +36,11 @@ pub const WAIT: Duration = Duration::from_secs(5);
 pub struct ConsumerOptions {
     /// Events of one transaction; see [`BATCH_EVENTS_MAX`].
     pub batch_events_max: usize,
-    /// Work of one transaction; none: by count alone. See [`BATCH_WORK_MAX`].
+    /// Work of one transaction where the store works in this process, as SQLite does; none: by count alone. See
+    /// [`BATCH_WORK_MAX`].
     pub batch_work_max: Option<Duration>,
+    /// The same where the store waits for a server, as PostgreSQL does; see [`BATCH_TIME_MAX`].
+    pub batch_time_max: Option<Duration>,
     /// Transactions of one input under way; see [`TRANSACTIONS_MAX`].
     pub transactions_max: usize,
     /// Bytes of one input that wait to be applied; see [`QUEUE_BYTES_MAX`].
@@ -80,6 +88,7 @@ impl Default for ConsumerOptions {
         ConsumerOptions {
             batch_events_max: BATCH_EVENTS_MAX,
             batch_work_max: Some(BATCH_WORK_MAX),
+            batch_time_max: Some(BATCH_TIME_MAX),
             transactions_max: TRANSACTIONS_MAX,
             queue_bytes_max: QUEUE_BYTES_MAX,
             backoff: Backoff { min: Duration::from_millis(50), max: Duration::from_secs(30) },
@@ -107,7 +116,7 @@ impl Default for PauseOptions {
 impl ConsumerOptions {
     /// Limits by count alone, for a simulation whose history must not depend on the machine's speed.
     pub fn by_count() -> ConsumerOptions {
-        ConsumerOptions { batch_work_max: None, ..ConsumerOptions::default() }
+        ConsumerOptions { batch_work_max: None, batch_time_max: None, ..ConsumerOptions::default() }
     }
 }
 

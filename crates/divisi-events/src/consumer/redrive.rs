@@ -155,7 +155,7 @@ async fn in_order(
     let (began, now) = (Clock::now(), tx.now());
     let (mut last, mut n, mut failure) = (None, 0, None);
     for record in &events {
-        if n > 0 && shared.options.batch_work_max.is_some_and(|max| began.elapsed() >= max) {
+        if n > 0 && shared.span_max(tx).is_some_and(|max| began.elapsed() >= max) {
             break;
         }
         match in_savepoint(shared, tx, record).await? {

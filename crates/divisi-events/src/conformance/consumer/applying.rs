@@ -1,6 +1,7 @@
 //! Every event once, in order, whatever the answers are like.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use divisi_contract::event::{LANES, lane_of};
 use divisi_store::{Lane, Stores};
@@ -20,6 +21,25 @@ pub async fn every_event_takes_effect_once_in_order_per_key(stores: &dyn Stores)
     let stopped = running.stop().await;
     assert_eq!(stopped.status.unread(), 0);
     assert_eq!(bench.echoes().await.len(), 1_000, "one new event for each");
+}
+
+/// Where the time of a transaction is over, the rest of a batch is left to the next; where none is set, it is one.
+pub async fn a_batch_ends_when_its_time_is_over(stores: &dyn Stores) {
+    const EVENTS: u64 = 40;
+    for (name, max) in [("unhurried", None), ("hurried", Some(Duration::ZERO))] {
+        let mut bench = Bench::new(stores, name).await;
+        (bench.options.batch_work_max, bench.options.batch_time_max) = (max, max);
+        bench.count("k", 1..=EVENTS as i64);
+        let running = bench.start();
+        bench.quiet(&running).await;
+        bench.assert_once().await;
+        let begun = bench.faults.begun();
+        match max {
+            // Some are begun to declare watermarks and to look for parked keys.
+            None => assert!(begun < EVENTS / 2, "{begun} transactions for {EVENTS} events"),
+            Some(_) => assert!(begun >= EVENTS, "{begun} transactions for {EVENTS} events"),
+        }
+    }
 }
 
 /// Answers that bring everything twice and shuffled: only what is next is applied.

@@ -1,7 +1,7 @@
 //! A store that fails where a test says so.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use divisi_store::backend::CommitError;
@@ -29,6 +29,8 @@ pub(super) struct Faulty {
     inner: Arc<dyn Backend>,
     cuts: Mutex<VecDeque<Cut>>,
     down: AtomicBool,
+    /// Transactions of consumers that were begun.
+    begun: AtomicU64,
 }
 
 struct Breaking {
@@ -43,6 +45,7 @@ impl Faulty {
             inner: Arc::clone(store.backend()),
             cuts: Mutex::default(),
             down: AtomicBool::new(false),
+            begun: AtomicU64::new(0),
         });
         let backend: Arc<dyn Backend> = Arc::clone(&faulty) as _;
         (Store::new(backend, store.service().clone(), store.topics().into()), faulty)
@@ -56,6 +59,11 @@ impl Faulty {
     /// Whether all cuts have been made.
     pub(super) fn is_spent(&self) -> bool {
         self.cuts.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
+    /// How many transactions of consumers were begun.
+    pub(super) fn begun(&self) -> u64 {
+        self.begun.load(Relaxed)
     }
 
     /// Takes the database down, or up again.
@@ -94,6 +102,9 @@ impl Backend for Faulty {
                 return Err(broken());
             }
             let inner = self.inner.begin(class).await?;
+            if matches!(class, Class::Consumer) {
+                self.begun.fetch_add(1, Relaxed);
+            }
             Ok(Box::new(Breaking { inner, cut }) as Box<dyn Session>)
         })
     }
