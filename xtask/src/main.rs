@@ -15,7 +15,7 @@ cargo xtask test             every check and every test: what CI runs
 cargo xtask check            format, lints, the map of crates; no tests
 cargo xtask servers          PostgreSQL, NATS and Kafka: found, or brought to this machine
 cargo xtask up [NAME…]       postgres, nats and kafka, or the named ones, until Ctrl-C; data is kept
-cargo xtask bench NAME       calls | events | edge, beside their peers, in a release build";
+cargo xtask bench NAME       calls | events | edge | engines, beside their peers, in a release build";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();

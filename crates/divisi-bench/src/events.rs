@@ -1,11 +1,11 @@
 //! Events: what a commit costs, how soon an event arrives, how many do, and what a backlog does to calls.
 
-mod arrival;
+pub(crate) mod arrival;
 mod backlog;
-mod commits;
+pub(crate) mod commits;
 mod place;
 mod plain;
-mod sale;
+pub(crate) mod sale;
 mod slow_sync;
 mod through;
 

@@ -1,4 +1,4 @@
-//! Divisi beside its peers: `cargo xtask bench calls | events | edge`.
+//! Divisi beside its peers: `cargo xtask bench calls | events | edge | engines`.
 //!
 //! Every number of a run is made in that run, peers included, in rounds that take turns, so that whatever the machine
 //! does meanwhile happens to all of them. A ratio is taken within each round; its median is what counts. The table
@@ -6,6 +6,7 @@
 
 mod calls;
 mod edge;
+mod engines;
 mod events;
 
 mod load;
@@ -19,7 +20,7 @@ use std::process::ExitCode;
 
 use anyhow::bail;
 
-const HELP: &str = "usage: divisi-bench calls | events [PART] | edge";
+const HELP: &str = "usage: divisi-bench calls | events [PART] | edge | engines [PART]";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -39,6 +40,11 @@ fn run(arguments: &[&str]) -> anyhow::Result<()> {
         ["events"] => events::run(None)?.publish(),
         ["events", part] => {
             events::run(Some(part))?.print();
+            Ok(())
+        }
+        ["engines"] => engines::run(None)?.publish(),
+        ["engines", part] => {
+            engines::run(Some(part))?.print();
             Ok(())
         }
         // The process of `events` whose syncs are slow.

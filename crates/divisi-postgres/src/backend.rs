@@ -199,14 +199,14 @@ impl Backend for PostgresStore {
 
     fn begin(&self, class: Class) -> BoxFuture<'_, Result<Box<dyn Session>, StoreError>> {
         Box::pin(async move {
-            let link = self.core.begin(Some(class), epochs::BEGIN).await?;
+            let link = self.core.fresh(Some(class), epochs::BEGIN).await?;
             Ok(Box::new(Transaction::new(link, Arc::clone(&self.core))) as Box<dyn Session>)
         })
     }
 
     fn snapshot(&self) -> BoxFuture<'_, Result<Box<dyn Session>, StoreError>> {
         Box::pin(async move {
-            let link = self.core.begin(None, SNAPSHOT).await?;
+            let link = self.core.fresh(None, SNAPSHOT).await?;
             Ok(Box::new(Transaction::snapshot(link, Arc::clone(&self.core))) as Box<dyn Session>)
         })
     }

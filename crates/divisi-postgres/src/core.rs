@@ -48,10 +48,29 @@ impl Core {
         }
     }
 
-    /// Begins a transaction of `class`, or a read, with `begin`, when a connection is free. Connections that the server
-    /// has closed meanwhile are passed over.
-    pub(crate) async fn begin(&self, class: Option<Class>, begin: &str) -> Result<Link, StoreError> {
-        let mut permits = self.permits(class).await?;
+    /// A transaction of `class`, or a read, that `begin` opens with its first statement, when a connection is free.
+    pub(crate) async fn fresh(&self, class: Option<Class>, begin: &'static str) -> Result<Link, StoreError> {
+        let permits = self.permits(class).await?;
+        match self.client(permits).await {
+            Ok((client, permits)) => Ok(Link::fresh(client, permits, begin, &self.options)),
+            Err(error) => {
+                self.forget();
+                Err(error)
+            }
+        }
+    }
+
+    /// Begins a transaction of `class`, or a read, with `begin`, when a connection is free.
+    pub(crate) async fn begin(&self, class: Option<Class>, begin: &'static str) -> Result<Link, StoreError> {
+        self.begin_on(self.permits(class).await?, begin).await
+    }
+
+    /// Begins a transaction with `begin`. Connections that the server has closed meanwhile are passed over.
+    pub(crate) async fn begin_on(
+        &self,
+        mut permits: Permits,
+        begin: &'static str,
+    ) -> Result<Link, StoreError> {
         let began = Instant::now();
         for _ in 0..=self.options.connections_max.max(2) {
             let (client, held) = self.client(permits).await?;

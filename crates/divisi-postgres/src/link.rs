@@ -30,6 +30,8 @@ pub(crate) struct Link {
     state: State,
     /// How long an answer may take: the server's own limit, and then as long as a silent peer is borne.
     patience: Duration,
+    /// Whether an answer took longer.
+    silent: bool,
     permits: Option<Permits>,
 }
 
@@ -39,6 +41,8 @@ pub(crate) type Permits = (OwnedSemaphorePermit, Option<OwnedSemaphorePermit>);
 /// What the server knows of the transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
+    /// BEGIN goes with the first statement.
+    Fresh(&'static str),
     /// It is open, and every answer has been read.
     Open,
     /// Something was sent whose answer has not been read.
@@ -60,24 +64,55 @@ pub(crate) enum Ending<T> {
 }
 
 impl Link {
-    /// Begins a transaction on `client`. Without one, the permits come back with the error.
+    /// A transaction on `client` that `begin` opens together with its first statement, without a trip of its own.
+    ///
+    /// Whether the server still has the connection shows only then; see [`Link::was_stale`].
+    pub(crate) fn fresh(client: Client, permits: Permits, begin: &'static str, options: &Options) -> Link {
+        let mut link = Link::bare(client, begin, options);
+        link.permits = Some(permits);
+        link
+    }
+
+    fn bare(client: Client, begin: &'static str, options: &Options) -> Link {
+        let patience = options.statement_timeout.saturating_add(options.silence_timeout);
+        Link { client: Some(client), state: State::Fresh(begin), patience, silent: false, permits: None }
+    }
+
+    /// Begins a transaction on `client`, on a connection that the server has for certain. Without one, the permits come
+    /// back with the error.
     pub(crate) async fn begin(
         client: Client,
         permits: Permits,
-        begin: &str,
+        begin: &'static str,
         options: &Options,
     ) -> Result<Link, (StoreError, Permits)> {
+        let mut link = Link::bare(client, begin, options);
+        let patience = link.patience;
         // Nothing holds BEGIN up but a server that is silent.
-        let patience = options.silence_timeout;
-        let mut link = Link { client: Some(client), state: State::Open, patience, permits: None };
-        match link.batch(begin).await {
+        link.patience = options.silence_timeout;
+        match link.open().await {
             Ok(()) => {
-                link.permits = Some(permits);
-                link.patience = options.statement_timeout.saturating_add(options.silence_timeout);
+                (link.patience, link.permits) = (patience, Some(permits));
                 Ok(link)
             }
             Err(error) => Err((error, permits)),
         }
+    }
+
+    /// Whether nothing has been sent.
+    pub(crate) fn is_fresh(&self) -> bool {
+        matches!(self.state, State::Fresh(_))
+    }
+
+    /// The permits of a link whose connection was lost with its very first statement, since the server had closed it
+    /// long ago: nothing was done, and another connection may serve. A server that is silent is so on every connection.
+    pub(crate) fn was_stale(&mut self) -> Option<Permits> {
+        if self.is_broken() && !self.silent { self.permits.take() } else { None }
+    }
+
+    /// Opens the transaction now.
+    async fn open(&mut self) -> Result<(), StoreError> {
+        self.run(async |_: &Client| Ok(())).await
     }
 
     /// Whether the connection is lost.
@@ -119,8 +154,33 @@ impl Link {
         self.run(async |client: &Client| client.batch_execute(sql).await).await
     }
 
-    /// Prepares a statement, or finds it prepared.
+    /// Prepares a statement, or finds it prepared. Before BEGIN it is prepared outside the transaction; one that cannot be
+    /// is prepared within it, where its failure counts.
     pub(crate) async fn prepare(&mut self, sql: &str) -> Result<Statement, StoreError> {
+        if let State::Fresh(begin) = self.state {
+            self.state = State::Open;
+            let prepared = self.prepare_here(sql).await;
+            if self.state != State::Open {
+                return prepared;
+            }
+            self.state = State::Fresh(begin);
+            if prepared.is_ok() {
+                return prepared;
+            }
+            self.open().await?;
+        }
+        self.prepare_here(sql).await
+    }
+
+    /// Prepares a statement in the transaction, which is open then.
+    pub(crate) async fn opened(&mut self, sql: &str) -> Result<Statement, StoreError> {
+        if self.is_fresh() {
+            self.open().await?;
+        }
+        self.prepare_here(sql).await
+    }
+
+    async fn prepare_here(&mut self, sql: &str) -> Result<Statement, StoreError> {
         self.run(async |client: &Client| {
             if client.statement_cache.size() >= STATEMENTS_KEPT {
                 client.statement_cache.clear();
@@ -135,12 +195,21 @@ impl Link {
         &mut self,
         body: impl AsyncFnOnce(&Client) -> Result<T, Error>,
     ) -> Result<T, StoreError> {
-        let Some(client) = self.client.as_ref().filter(|_| self.state == State::Open) else {
-            return Err(ended());
+        let begin = match self.state {
+            State::Fresh(begin) => Some(begin),
+            State::Open => None,
+            State::InFlight | State::Ended | State::Broken => return Err(ended()),
         };
+        let Some(client) = self.client.as_ref() else { return Err(ended()) };
         self.state = State::InFlight;
-        let Ok(done) = timeout(self.patience, body(client)).await else {
-            self.state = State::Broken;
+        let work = async {
+            let Some(begin) = begin else { return body(client).await };
+            // Polled first, so sent first.
+            let (begun, done) = tokio::join!(biased; client.batch_execute(begin), body(client));
+            begun.and(done)
+        };
+        let Ok(done) = timeout(self.patience, work).await else {
+            (self.state, self.silent) = (State::Broken, true);
             let message = format!("the database has not answered for {:?}", self.patience);
             return Err(StoreError::new(StoreErrorKind::Busy, message));
         };
@@ -216,9 +285,13 @@ impl Link {
 
     /// Undoes everything. A connection that cannot do it is thrown away, which does it too.
     pub(crate) async fn roll_back(&mut self) {
-        if self.state == State::Open {
-            let undone = self.batch("ROLLBACK").await;
-            self.state = if undone.is_ok() { State::Ended } else { State::Broken };
+        match self.state {
+            State::Fresh(_) => self.state = State::Ended,
+            State::Open => {
+                let undone = self.batch("ROLLBACK").await;
+                self.state = if undone.is_ok() { State::Ended } else { State::Broken };
+            }
+            State::InFlight | State::Ended | State::Broken => {}
         }
     }
 }
@@ -227,7 +300,7 @@ impl Drop for Link {
     fn drop(&mut self) {
         let Some(client) = self.client.take() else { return };
         match self.state {
-            State::Ended => drop(client),
+            State::Fresh(_) | State::Ended => drop(client),
             State::Open => {
                 // The first poll sends it, and the driver reads its answer before any other: whoever gets the
                 // connection next comes behind it.

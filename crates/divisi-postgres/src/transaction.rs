@@ -6,9 +6,10 @@ use divisi_store::backend::CommitError;
 use divisi_store::{
     BoxFuture, Draft, Position, Record, Row, Session, StoreError, StoreErrorKind, ValueRef, failpoint,
 };
+use tokio_postgres::Statement;
 
 use crate::core::Core;
-use crate::epochs::Reason;
+use crate::epochs::{BEGIN, Reason};
 use crate::error::{OTHER_LIFE, code, store_error};
 use crate::link::{Ending, Link};
 use crate::outbox::{self, APPEND, Columns};
@@ -30,6 +31,36 @@ impl Transaction {
 
     pub(crate) fn snapshot(link: Link, core: Arc<Core>) -> Transaction {
         Transaction { link, core, writes: false }
+    }
+
+    /// Whether the first statement is to be sent once more, on another connection: the server had closed the one that it
+    /// went to, before anything was done there. `fresh`: nothing was sent before it.
+    async fn goes_again(&mut self, fresh: bool) -> Result<bool, StoreError> {
+        let Some(permits) = fresh.then(|| self.link.was_stale()).flatten() else { return Ok(false) };
+        self.core.forget();
+        let begin = if self.writes { BEGIN } else { SNAPSHOT };
+        self.link = self.core.begin_on(permits, begin).await?;
+        Ok(true)
+    }
+
+    async fn batch(&mut self, sql: &str) -> Result<(), StoreError> {
+        let fresh = self.link.is_fresh();
+        let mut done = self.link.batch(sql).await;
+        if done.is_err() && self.goes_again(fresh).await? {
+            done = self.link.batch(sql).await;
+        }
+        self.after(done)
+    }
+
+    /// The statement that appends, in a transaction that is open. It is opened by itself if nothing came before: what is
+    /// sent together with COMMIT is not known to be undone when the connection turns out to be a closed one.
+    async fn append(&mut self) -> Result<Statement, StoreError> {
+        let fresh = self.link.is_fresh();
+        let mut done = self.link.opened(APPEND).await;
+        if done.is_err() && self.goes_again(fresh).await? {
+            done = self.link.opened(APPEND).await;
+        }
+        self.after(done)
     }
 
     fn after<T>(&self, done: Result<T, StoreError>) -> Result<T, StoreError> {
@@ -75,10 +106,14 @@ impl Transaction {
             return Err(CommitError::DidNotHappen(error));
         }
         let numbers = if drafts.is_empty() {
+            if self.link.is_fresh() {
+                // It did nothing and saw nothing.
+                return Ok(Vec::new());
+            }
             self.link.commit(async |_| Ok(Vec::new())).await
         } else {
             let columns = Columns::new(&drafts).map_err(CommitError::DidNotHappen)?;
-            let append = self.link.prepare(APPEND).await.map_err(CommitError::DidNotHappen)?;
+            let append = self.append().await.map_err(CommitError::DidNotHappen)?;
             self.link.commit(async |client| columns.append(client, &append).await).await
         };
         let numbers = match numbers {
@@ -104,7 +139,11 @@ impl Session for Transaction {
         params: &'a [ValueRef<'a>],
     ) -> BoxFuture<'a, Result<u64, StoreError>> {
         Box::pin(async move {
-            let done = self.link.execute(sql, params).await;
+            let fresh = self.link.is_fresh();
+            let mut done = self.link.execute(sql, params).await;
+            if done.is_err() && self.goes_again(fresh).await? {
+                done = self.link.execute(sql, params).await;
+            }
             self.after(done)
         })
     }
@@ -115,13 +154,17 @@ impl Session for Transaction {
         params: &'a [ValueRef<'a>],
     ) -> BoxFuture<'a, Result<Vec<Row>, StoreError>> {
         Box::pin(async move {
-            let done = self.link.query(sql, params).await;
+            let fresh = self.link.is_fresh();
+            let mut done = self.link.query(sql, params).await;
+            if done.is_err() && self.goes_again(fresh).await? {
+                done = self.link.query(sql, params).await;
+            }
             self.after(done)
         })
     }
 
     fn savepoint(&mut self) -> BoxFuture<'_, Result<(), StoreError>> {
-        Box::pin(async move { self.link.batch("SAVEPOINT divisi_nested").await })
+        Box::pin(self.batch("SAVEPOINT divisi_nested"))
     }
 
     fn end_savepoint(&mut self, keep: bool) -> BoxFuture<'_, Result<(), StoreError>> {
@@ -131,7 +174,7 @@ impl Session for Transaction {
             } else {
                 "ROLLBACK TO SAVEPOINT divisi_nested; RELEASE SAVEPOINT divisi_nested"
             };
-            self.link.batch(sql).await
+            self.batch(sql).await
         })
     }
 

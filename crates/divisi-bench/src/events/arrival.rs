@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
-use divisi::Context;
+use divisi::{Context, Store};
 use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
@@ -23,20 +23,20 @@ const P99_MS: f64 = 5.0;
 
 /// How long the events of a round took, in milliseconds.
 #[derive(Clone, Default)]
-struct Found {
+pub(crate) struct Found {
     /// From the writer's acknowledgement to the handler.
-    arrival_p50: Vec<f64>,
-    arrival_p99: Vec<f64>,
+    pub(crate) arrival_p50: Vec<f64>,
+    pub(crate) arrival_p99: Vec<f64>,
     /// From before `transact` to the handler.
     whole_p50: Vec<f64>,
-    whole_p99: Vec<f64>,
+    pub(crate) whole_p99: Vec<f64>,
     /// From before `transact` to its acknowledgement.
     commit_p50: Vec<f64>,
     commit_p99: Vec<f64>,
 }
 
 /// One event, in nanoseconds of the handler's clock.
-struct Announced {
+pub(crate) struct Announced {
     n: u64,
     begun: u64,
     committed: u64,
@@ -58,8 +58,9 @@ pub(super) fn measure(runtime: &Runtime, report: &mut Report) -> anyhow::Result<
     for round in 0..ROUNDS as u64 {
         for (_, hear, services, listening, found) in &mut places {
             let first = round * (WARM_UP + EVENTS);
-            runtime.block_on(announce(services, hear, first, WARM_UP))?;
-            let announced = runtime.block_on(announce(services, hear, first + WARM_UP, EVENTS))?;
+            runtime.block_on(announce(&services.shop.store, hear, first, WARM_UP))?;
+            let announced =
+                runtime.block_on(announce(&services.shop.store, hear, first + WARM_UP, EVENTS))?;
             runtime.block_on(listening.until((first + WARM_UP + EVENTS) as i64))?;
             found.push(&announced, hear)?;
         }
@@ -77,7 +78,7 @@ pub(super) fn measure(runtime: &Runtime, report: &mut Report) -> anyhow::Result<
 }
 
 impl Found {
-    fn push(&mut self, announced: &[Announced], hear: &Hear) -> anyhow::Result<()> {
+    pub(crate) fn push(&mut self, announced: &[Announced], hear: &Hear) -> anyhow::Result<()> {
         let (mut arrival, mut whole, mut commit) = (histogram()?, histogram()?, histogram()?);
         for Announced { n, begun, committed } in announced {
             let heard = hear.heard(*n).context("an event took effect without its handler")?;
@@ -97,8 +98,8 @@ impl Found {
 }
 
 /// Announces so many events from `first` on, at the pace.
-async fn announce(
-    services: &Services,
+pub(crate) async fn announce(
+    shop: &Store,
     hear: &Hear,
     first: u64,
     events: u64,
@@ -108,7 +109,7 @@ async fn announce(
     let mut selling = JoinSet::new();
     for n in first..first + events {
         ticks.tick().await;
-        let (store, hear) = (services.shop.store.clone(), hear.clone());
+        let (store, hear) = (shop.clone(), hear.clone());
         let begun = hear.now();
         selling.spawn(async move {
             let sold = sell(&store, &Context::root("bench"), Sold::new(n * 7 % SHELVES, n)).await;

@@ -139,7 +139,7 @@ impl Peer for Grouped {
 }
 
 /// One sale: a row and an event.
-pub(super) async fn sell(store: &Store, cx: &Context, sold: Sold) -> Answer<()> {
+pub(crate) async fn sell(store: &Store, cx: &Context, sold: Sold) -> Answer<()> {
     store
         .transact(cx, async move |tx: &mut Tx| {
             tx.execute(SELL, params![sold.shelf as i64]).await?;

@@ -11,37 +11,44 @@ use divisi::{Event, Migration, Tx, params};
 
 /// Something was sold: some 300 bytes as JSON.
 #[divisi::event(topic = "sales", key = "shelf")]
-pub(super) struct Sold {
-    pub(super) shelf: u64,
+pub(crate) struct Sold {
+    pub(crate) shelf: u64,
     /// Which one it is, where somebody asks how long each took.
-    pub(super) n: u64,
-    pub(super) note: String,
+    pub(crate) n: u64,
+    pub(crate) note: String,
 }
 
 /// Bytes of the note, so that an event has some 300.
-pub(super) const NOTE: usize = 256;
+pub(crate) const NOTE: usize = 256;
 /// How many shelves there are: enough that neither lanes nor rows are few.
-pub(super) const SHELVES: u64 = 1_024;
+pub(crate) const SHELVES: u64 = 1_024;
 
 /// The shop: `UPDATE` of one row goes with each event.
-pub(super) const SHOP: Migration = Migration::new(
+pub(crate) const SHOP: Migration = Migration::new(
     1,
     "shelves",
     "CREATE TABLE shelf (id INTEGER PRIMARY KEY, sold INTEGER NOT NULL) STRICT;
      WITH RECURSIVE n (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 1023) INSERT INTO shelf SELECT i, 0 FROM n;",
+)
+.postgres(
+    "CREATE TABLE shelf (id BIGINT PRIMARY KEY, sold BIGINT NOT NULL) WITH (fillfactor = 50);
+     INSERT INTO shelf SELECT i, 0 FROM generate_series(0, 1023) AS i;",
 );
-pub(super) const SELL: &str = "UPDATE shelf SET sold = sold + 1 WHERE id = $1";
+pub(crate) const SELL: &str = "UPDATE shelf SET sold = sold + 1 WHERE id = $1";
 
 /// The listener: `INSERT` of one row for each event.
-pub(super) const LISTENER: Migration = Migration::new(
+pub(crate) const LISTENER: Migration = Migration::new(
     1,
     "sales",
     "CREATE TABLE sale (id INTEGER PRIMARY KEY, shelf INTEGER NOT NULL, note TEXT NOT NULL) STRICT;
      CREATE TABLE visit (id INTEGER PRIMARY KEY, n INTEGER NOT NULL) STRICT; INSERT INTO visit VALUES (0, 0);",
+)
+.postgres(
+    "CREATE TABLE sale (id BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY, shelf BIGINT NOT NULL, note TEXT NOT NULL);",
 );
-pub(super) const HEAR: &str = "INSERT INTO sale (shelf, note) VALUES ($1, $2)";
+pub(crate) const HEAR: &str = "INSERT INTO sale (shelf, note) VALUES ($1, $2)";
 
-pub(super) fn shop() -> Schema {
+pub(crate) fn shop() -> Schema {
     Schema {
         migrations: vec![SHOP],
         topics: vec![Sold::TOPIC],
@@ -49,37 +56,37 @@ pub(super) fn shop() -> Schema {
     }
 }
 
-pub(super) fn listener() -> Schema {
+pub(crate) fn listener() -> Schema {
     Schema { migrations: vec![LISTENER], ..Schema::default() }
 }
 
 impl Sold {
     /// The `n`th, from a shelf.
-    pub(super) fn new(shelf: u64, n: u64) -> Sold {
+    pub(crate) fn new(shelf: u64, n: u64) -> Sold {
         Sold { shelf, n, note: "n".repeat(NOTE) }
     }
 }
 
 /// The listener's handler. It notes when each event came, where there is room for it.
 #[derive(Clone)]
-pub(super) struct Hear {
+pub(crate) struct Hear {
     began: Instant,
     heard: Arc<[AtomicU64]>,
 }
 
 impl Hear {
     /// With room for so many.
-    pub(super) fn new(events: u64) -> Hear {
+    pub(crate) fn new(events: u64) -> Hear {
         Hear { began: Instant::now(), heard: (0..events).map(|_| AtomicU64::new(0)).collect() }
     }
 
     /// Nanoseconds since it was made; never zero.
-    pub(super) fn now(&self) -> u64 {
+    pub(crate) fn now(&self) -> u64 {
         u64::try_from(self.began.elapsed().as_nanos()).unwrap_or(u64::MAX).max(1)
     }
 
     /// When the handler of the `n`th event began, if it has.
-    pub(super) fn heard(&self, n: u64) -> Option<u64> {
+    pub(crate) fn heard(&self, n: u64) -> Option<u64> {
         let at = self.heard.get(n as usize)?.load(Ordering::Relaxed);
         (at > 0).then_some(at)
     }
@@ -105,4 +112,4 @@ impl<'a> Handler<'a, Tx, Sold> for Hear {
 }
 
 /// How long a benchmark waits for what must happen.
-pub(super) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);

@@ -2,7 +2,7 @@
 
 use divisi_contract::{CallError, Context, Keyed};
 use divisi_postgres::{Options, Postgres, Urls};
-use divisi_store::conformance::account::{add, cx, deposit, is_consistent, schema, whole_log};
+use divisi_store::conformance::account::{add, balances, cx, deposit, is_consistent, schema, whole_log};
 use divisi_store::{Store, StoreName, Stores, Tx};
 
 use crate::fixture::{Databases, databases, eventually, options};
@@ -108,4 +108,32 @@ async fn a_dropped_statement_does_not_run_on() {
     deposit(&store, "a", 1).await.expect("the row is free again");
     assert!(began.elapsed().as_secs() < 4, "long before the statement's own end: {:?}", began.elapsed());
     assert_eq!(is_consistent(&store).await.get("a"), Some(&2));
+}
+
+/// BEGIN goes with the first statement, so that one may find a connection that the server closed long ago: a restart, an
+/// operator, a limit on idle sessions. Nothing was done there, and the caller hears nothing of it.
+#[tokio::test]
+async fn a_connection_that_the_server_closed_meanwhile_is_passed_over() {
+    let databases = databases().await;
+    let (store, _) = databases.bank_with(options()).await;
+    let sql = format!(
+        "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = '{}'",
+        databases.database("bank")
+    );
+    let end_all = || {
+        // This thread stands still meanwhile, so nothing here hears of the end before the next statement is sent.
+        let (server, sql) = (databases.server.clone(), sql.clone());
+        let ended = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+            runtime.block_on(server.sql(sql)).expect("an operator may")
+        });
+        assert_ne!(ended.join().expect("it ends").trim(), "0", "sessions were ended");
+    };
+    for n in 1..=5 {
+        end_all();
+        deposit(&store, "a", 1).await.expect("it commits");
+        end_all();
+        assert_eq!(balances(&store).await.get("a"), Some(&n));
+    }
+    assert_eq!(is_consistent(&store).await.get("a"), Some(&5), "each once");
 }
