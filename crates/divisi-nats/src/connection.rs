@@ -1,19 +1,21 @@
-//! One connection, kept up for ever. That it is down is said once, and that it is back.
+//! One connection, kept up for ever.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use async_nats::connection::State;
 use async_nats::jetstream::{self, context::ContextBuilder};
-use async_nats::{Client, ConnectOptions, Event, ServerAddr};
+use async_nats::{Client, ConnectOptions, ServerAddr};
 use divisi_events::carrier::CarrierError;
-use tokio::sync::{Notify, Semaphore, SemaphorePermit};
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
-use tracing::{debug, info, warn};
+use tracing::warn;
 
 use crate::error::ConnectError;
+use crate::heard::Heard;
+use crate::names::is_token;
 use crate::options::{Credentials, Options, without_password};
 
 /// How long a start waits for the first connection; then it goes on without one.
@@ -33,6 +35,9 @@ const UNACKNOWLEDGED_MAX: u32 = 2_048;
 /// The same with those that nobody waits for any more, which the client counts until their time is over.
 const ABANDONED_MAX: usize = 8_192;
 
+/// What the subjects of answers begin with.
+pub(crate) const INBOX: &str = "_INBOX";
+
 /// The connection and what stands on it.
 pub(crate) struct Connection {
     pub(crate) client: Client,
@@ -42,27 +47,17 @@ pub(crate) struct Connection {
     servers: String,
 }
 
-/// What the client has told.
-#[derive(Default)]
-struct Heard {
-    /// How many times it was connected: what was known of streams before is to be looked at again.
-    lives: AtomicU64,
-    connected: Notify,
-    /// The last trouble, which is not said twice in a row.
-    trouble: Mutex<Option<String>>,
-}
-
 impl Connection {
     pub(crate) async fn open(options: &Options) -> Result<Connection, ConnectError> {
         let servers = addresses(&options.servers)?;
         let shown = servers.iter().map(|server| format!("{}:{}", server.host(), server.port()));
         let shown = shown.collect::<Vec<_>>().join(", ");
-        let heard = Arc::new(Heard::default());
-        let listening = (Arc::clone(&heard), shown.clone());
+        let heard = Arc::new(Heard::new(options, shown.clone()));
+        let listening = Arc::clone(&heard);
         let client = client_options(options)
             .await?
             .event_callback(move |event| {
-                listening.0.hear(event, &listening.1);
+                listening.hear(event);
                 std::future::ready(())
             })
             .connect(servers)
@@ -76,24 +71,40 @@ impl Connection {
             .build(client.clone());
         let unacknowledged = Semaphore::new(UNACKNOWLEDGED_MAX as usize);
         let connection = Connection { client, jetstream, unacknowledged, heard, servers: shown };
-        connection.first().await;
+        if connection.connected(FIRST_WITHIN).await.is_err() {
+            let servers = &connection.servers;
+            warn!(carrier.servers = %servers, "NATS is not reachable yet at {servers}");
+        }
         Ok(connection)
     }
 
-    /// Waits a moment for the first connection.
-    async fn first(&self) {
+    /// Waits for a connection, if there is none.
+    pub(crate) async fn connected(&self, within: Duration) -> Result<(), CarrierError> {
         let connected = self.heard.connected.notified();
-        if self.reachable().is_err() && timeout(FIRST_WITHIN, connected).await.is_err() {
-            warn!(carrier.servers = %self.servers, "NATS is not reachable yet at {}", self.servers);
+        if self.reachable().is_err() {
+            // In time or not, the state says it.
+            let _ = timeout(within, connected).await;
         }
+        self.reachable()
     }
 
     /// Whether there is a connection now.
     pub(crate) fn reachable(&self) -> Result<(), CarrierError> {
         match self.client.connection_state() {
             State::Connected => Ok(()),
-            _ => Err(CarrierError::Unavailable(format!("there is no connection to {}", self.servers))),
+            _ => Err(CarrierError::Unavailable(self.heard.no_connection())),
         }
+    }
+
+    /// Why a request with one of `subjects` has no answer, if that is because the server does not permit it: nobody
+    /// answers those. Answers must be permitted too.
+    pub(crate) fn refusal(&self, subjects: &[&str]) -> Option<String> {
+        self.heard.refusal(subjects).or_else(|| self.heard.refusal(&[INBOX]))
+    }
+
+    /// The same as an error; in other words where nothing was refused.
+    pub(crate) fn unanswered(&self, subjects: &[&str], otherwise: String) -> CarrierError {
+        self.refusal(subjects).map_or(CarrierError::Unavailable(otherwise), CarrierError::Misconfigured)
     }
 
     /// Room for so many messages at once: whoever took some and waited for more would hold up all others. `None` when
@@ -106,47 +117,6 @@ impl Connection {
     /// How many connections there were: another number, another look at what was known.
     pub(crate) fn life(&self) -> u64 {
         self.heard.lives.load(Ordering::Acquire)
-    }
-}
-
-impl Heard {
-    fn hear(&self, event: Event, servers: &str) {
-        match event {
-            Event::Connected => {
-                self.lives.fetch_add(1, Ordering::AcqRel);
-                self.connected.notify_waiters();
-                let _ = self.is_new(None);
-                info!(carrier.servers = servers, "connected to NATS");
-            }
-            Event::Disconnected => {
-                if self.is_new(Some("disconnected".to_owned())) {
-                    warn!(carrier.servers = servers, "the connection to NATS is lost, connecting again");
-                }
-            }
-            Event::LameDuckMode => info!(carrier.servers = servers, "a NATS server is about to stop"),
-            Event::Draining | Event::Closed => debug!("the NATS client ends"),
-            Event::SlowConsumer(_) => {
-                warn!(
-                    carrier.servers = servers,
-                    "NATS brings more than is taken; what was dropped is read again"
-                )
-            }
-            Event::ServerError(error) => self.trouble(error.to_string(), servers),
-            Event::ClientError(error) => self.trouble(error.to_string(), servers),
-        }
-    }
-
-    fn trouble(&self, error: String, servers: &str) {
-        if self.is_new(Some(error.clone())) {
-            warn!(carrier.servers = servers, "NATS: {error}");
-        }
-    }
-
-    fn is_new(&self, trouble: Option<String>) -> bool {
-        let mut last = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
-        let new = *last != trouble;
-        *last = trouble;
-        new
     }
 }
 
@@ -164,7 +134,7 @@ fn addresses(servers: &[String]) -> Result<Vec<ServerAddr>, ConnectError> {
 
 async fn client_options(options: &Options) -> Result<ConnectOptions, ConnectError> {
     let mut client = ConnectOptions::new()
-        .name(format!("divisi {}", options.app))
+        .name(name(options))
         .retry_on_initial_connect()
         .max_reconnects(None)
         .reconnect_delay_callback(pause)
@@ -175,7 +145,11 @@ async fn client_options(options: &Options) -> Result<ConnectOptions, ConnectErro
         .require_tls(options.tls.required);
     client = match &options.credentials {
         Credentials::None => client,
-        Credentials::Password { user, password } => client.user_and_password(user.clone(), password.clone()),
+        Credentials::Password { user, password } => {
+            // What else listens to all answers, listens to those of others.
+            let own = if is_token(user) { format!("{INBOX}.{user}") } else { INBOX.to_owned() };
+            client.user_and_password(user.clone(), password.clone()).custom_inbox_prefix(own)
+        }
         Credentials::Token(token) => client.token(token.clone()),
         Credentials::NKey(seed) => client.nkey(seed.clone()),
         Credentials::File(path) => client.credentials_file(path).await.map_err(file(path))?,
@@ -187,6 +161,14 @@ async fn client_options(options: &Options) -> Result<ConnectOptions, ConnectErro
         client = client.add_client_certificate(readable(certificate).await?, readable(key).await?);
     }
     Ok(client)
+}
+
+/// How the server's operator sees this connection.
+fn name(options: &Options) -> String {
+    match options.services.is_empty() {
+        true => format!("divisi {}", options.app),
+        false => format!("divisi {}: {}", options.app, options.services.join(", ")),
+    }
 }
 
 /// The pause before a connection is tried again.

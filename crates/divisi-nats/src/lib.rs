@@ -22,21 +22,27 @@
 //! out on `evt-beacon.<topic>`.
 //!
 //! In order of use: [`Options`], [`Nats`]; inside, `names` (streams, subjects, hints), `connection` (one, kept up for
-//! ever), `streams` (made with the right settings, or checked against them), `publishing` (in order, fenced),
+//! ever), `heard` (what the server refuses), `streams` (made with the right settings, or checked against them), `publishing` (in order, fenced),
 //! `lanes` (what is known of the end of each), `reading` (a consumer that the server forgets by itself).
+//! [`provision()`] and [`users()`] are an operator's: streams, and users that may do what their services need.
 //!
 //! Nothing here is trusted by anybody: a server that loses what it acknowledged, repeats, or stops costs time only.
 
 mod connection;
 mod error;
+mod heard;
 mod lanes;
 mod names;
 mod nats;
 mod options;
+mod provision;
 mod publishing;
 mod reading;
 mod streams;
+mod users;
 
 pub use error::ConnectError;
 pub use nats::{NAME, Nats};
 pub use options::{ACK_WITHIN, ANSWER_WITHIN, Credentials, Options, StreamOptions, Tls};
+pub use provision::{ProvisionError, provision, provisioning};
+pub use users::{Rights, User, UsersError, users};

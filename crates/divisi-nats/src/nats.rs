@@ -44,6 +44,7 @@ impl Nats {
         if !is_token(&options.prefix) {
             return Err(ConnectError::Prefix { prefix: options.prefix });
         }
+        let options = options.with_user_of_address();
         Ok(Nats {
             connection: Connection::open(&options).await?,
             streams: Streams::new(options.stream, options.answer_within),

@@ -14,6 +14,8 @@ pub const ANSWER_WITHIN: Duration = Duration::from_secs(3);
 pub struct Options {
     /// The app, which begins the type of every event: `app.service.Name.v1`.
     pub app: String,
+    /// The services that it is for, as messages name them; it works without.
+    pub services: Vec<String>,
     /// Addresses, `nats://host:4222`; `tls://` demands TLS. One is enough, servers tell of each other.
     pub servers: Vec<String>,
     /// What subjects and streams begin with; another one separates apps on one account.
@@ -33,7 +35,7 @@ pub struct Options {
 /// How a client says who it is. Its `Debug` shows no secret.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Credentials {
-    /// It does not, or its address does.
+    /// It does not, or the first address does that has a user: `nats://user:password@host`, `nats://token@host`.
     None,
     /// By a password.
     Password {
@@ -81,6 +83,7 @@ impl Options {
     pub fn new<S: Into<String>>(app: impl Into<String>, servers: impl IntoIterator<Item = S>) -> Options {
         Options {
             app: app.into(),
+            services: Vec::new(),
             servers: servers.into_iter().map(Into::into).collect(),
             prefix: "evt".to_owned(),
             credentials: Credentials::None,
@@ -90,6 +93,51 @@ impl Options {
             answer_within: ANSWER_WITHIN,
         }
     }
+
+    /// The same with the user and the password of an address as credentials, if there are no others, and no address
+    /// with them: the client looks there for none.
+    #[must_use]
+    pub fn with_user_of_address(mut self) -> Options {
+        let mut found = None;
+        for server in &mut self.servers {
+            let (scheme, rest) = server.split_once("://").unwrap_or(("nats", server));
+            // A password may have an `@` in it that should have been written otherwise: the last one counts.
+            let Some((user, host)) = rest.rsplit_once('@') else { continue };
+            found.get_or_insert_with(|| match user.split_once(':') {
+                Some((user, password)) => {
+                    Credentials::Password { user: unescaped(user), password: unescaped(password) }
+                }
+                None => Credentials::Token(unescaped(user)),
+            });
+            *server = format!("{scheme}://{host}");
+        }
+        if let (Some(found), Credentials::None) = (found, &self.credentials) {
+            self.credentials = found;
+        }
+        self
+    }
+}
+
+/// A part of an address as it is meant: `%40` is `@`.
+fn unescaped(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once('%') {
+        bytes.extend_from_slice(before.as_bytes());
+        let code = after.get(..2).filter(|code| code.bytes().all(|byte| byte.is_ascii_hexdigit()));
+        match code.and_then(|code| u8::from_str_radix(code, 16).ok()) {
+            Some(byte) => {
+                bytes.push(byte);
+                rest = after.get(2..).unwrap_or_default();
+            }
+            None => {
+                bytes.push(b'%');
+                rest = after;
+            }
+        }
+    }
+    bytes.extend_from_slice(rest.as_bytes());
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 impl Default for StreamOptions {
@@ -110,6 +158,7 @@ impl fmt::Debug for Options {
         let servers: Vec<_> = self.servers.iter().map(|server| without_password(server)).collect();
         f.debug_struct("Options")
             .field("app", &self.app)
+            .field("services", &self.services)
             .field("servers", &servers)
             .field("prefix", &self.prefix)
             .field("credentials", &self.credentials)
@@ -135,5 +184,26 @@ impl fmt::Debug for Credentials {
             Credentials::NKey(_) => f.write_str("NKey(…)"),
             Credentials::File(path) => write!(f, "File({})", path.display()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(servers: &[&str]) -> Options {
+        Options::new("blog", servers.iter().copied()).with_user_of_address()
+    }
+
+    #[test]
+    fn an_address_may_say_who_it_is() {
+        let options = of(&["nats://one:4222", "tls://me:p%40s@s%@two:4222"]);
+        assert_eq!(options.servers, ["nats://one:4222", "tls://two:4222"]);
+        let password = Credentials::Password { user: "me".to_owned(), password: "p@s@s%".to_owned() };
+        assert_eq!(options.credentials, password);
+        assert_eq!(of(&["token@one"]).credentials, Credentials::Token("token".to_owned()));
+        assert_eq!(of(&["one:4222"]).credentials, Credentials::None);
+        let given = Options { credentials: password.clone(), ..Options::new("blog", ["nats://a:b@one"]) };
+        assert_eq!(given.with_user_of_address().credentials, password, "what is said elsewhere goes before");
     }
 }

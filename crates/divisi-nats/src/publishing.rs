@@ -234,6 +234,7 @@ impl<'a> Run<'a> {
         }
     }
 
+    /// Why this was not acknowledged.
     fn failed(&self, error: &async_nats::jetstream::context::PublishError) -> PublishError {
         match error.kind() {
             PublishErrorKind::StreamNotFound => {
@@ -241,7 +242,10 @@ impl<'a> Run<'a> {
                 PublishError::Unavailable(format!("the stream `{}` is not there", self.names.stream))
             }
             PublishErrorKind::BrokenPipe => PublishError::Unavailable("the connection was lost".to_owned()),
-            _ => PublishError::NotAcknowledged(with_cause(error)),
+            _ => {
+                let refusal = self.nats.connection.refusal(&[&self.names.subject(self.lane)]);
+                PublishError::NotAcknowledged(refusal.unwrap_or_else(|| with_cause(error)))
+            }
         }
     }
 }
@@ -279,8 +283,10 @@ async fn last_message(
     let stream = nats.connection.jetstream.get_stream_no_info(&names.stream).await;
     let stream = stream.map_err(|error| CarrierError::Unavailable(with_cause(&error)))?;
     let subject = names.subject(lane);
+    let asked = format!("$JS.API.STREAM.MSG.GET.{}", names.stream);
+    let unanswered = |otherwise| nats.connection.unanswered(&[&asked], otherwise);
     match timeout(nats.answer_within, stream.get_last_raw_message_by_subject(&subject)).await {
-        Err(_) => Err(CarrierError::Unavailable(format!("no answer about `{subject}` in time"))),
+        Err(_) => Err(unanswered(format!("no answer about `{subject}` in time"))),
         Ok(Ok(message)) => Ok(Some(message)),
         Ok(Err(error)) => match error.kind() {
             LastRawMessageErrorKind::NoMessageFound => Ok(None),
@@ -288,7 +294,7 @@ async fn last_message(
                 nats.streams.forget(names);
                 Err(CarrierError::Unavailable(with_cause(&error)))
             }
-            _ => Err(CarrierError::Unavailable(with_cause(&error))),
+            _ => Err(unanswered(with_cause(&error))),
         },
     }
 }

@@ -64,11 +64,15 @@ impl NatsArrivals {
         let found = nats.streams.look(&nats.connection, &names).await?;
         let end = found.state.last_sequence;
         let (behind, start) = starts(nats, &names, &found.id, end, from).await?;
+        let late = || {
+            let otherwise = format!("no answer to a subscription to `{}` in time", names.stream);
+            unanswered(nats, &names, otherwise)
+        };
         let beacons =
             timeout(nats.answer_within, nats.connection.client.subscribe(names.beacons.clone())).await;
-        let beacons = beacons.map_err(|_| late(&names))?.map_err(|error| unavailable(&error))?;
+        let beacons = beacons.map_err(|_| late())?.map_err(|error| unavailable(&error))?;
         let subscribed = timeout(nats.answer_within, subscribe(nats, &names, &behind, start)).await;
-        let messages = subscribed.map_err(|_| late(&names))??;
+        let messages = subscribed.map_err(|_| late())??;
         Ok(NatsArrivals {
             mapping: nats.mapping.clone(),
             names,
@@ -214,7 +218,7 @@ async fn subscribe(
         ..pull::Config::default()
     };
     let made = nats.connection.jetstream.create_consumer_on_stream(config, &names.stream).await;
-    let consumer = made.map_err(|error| unavailable(&error))?;
+    let consumer = made.map_err(|error| unanswered(nats, names, with_cause(&error)))?;
     let questions = consumer
         .stream()
         .max_messages_per_batch(MESSAGES_MAX)
@@ -224,8 +228,10 @@ async fn subscribe(
     questions.messages().await.map_err(|error| unavailable(&error))
 }
 
-fn late(names: &Names) -> CarrierError {
-    CarrierError::Unavailable(format!("no answer to a subscription to `{}` in time", names.stream))
+/// There was no answer, or there will never be one.
+fn unanswered(nats: &Nats, names: &Names, otherwise: String) -> CarrierError {
+    let asked = format!("$JS.API.CONSUMER.CREATE.{}", names.stream);
+    nats.connection.unanswered(&[&asked, &names.beacons], otherwise)
 }
 
 fn unavailable(error: &dyn std::error::Error) -> CarrierError {

@@ -18,6 +18,9 @@ use crate::connection::Connection;
 use crate::names::{Names, StreamId};
 use crate::options::StreamOptions;
 
+/// What is asked of a stream by its name.
+const INFO: &str = "$JS.API.STREAM.INFO.";
+const CREATE: &str = "$JS.API.STREAM.CREATE.";
 /// Topics whose streams are remembered at the most; an app has tens.
 const KNOWN_MAX: usize = 1_024;
 
@@ -41,6 +44,8 @@ struct Known {
 pub(crate) struct Found {
     pub(crate) id: StreamId,
     pub(crate) state: State,
+    /// Whether it was made just now.
+    pub(crate) made: bool,
 }
 
 impl Streams {
@@ -54,7 +59,7 @@ impl Streams {
             return Ok(id);
         }
         let turn = timeout(self.within, self.looking.acquire()).await;
-        let _turn = turn.map_err(|_| late(&names.stream))?;
+        let _turn = turn.map_err(|_| late(connection, INFO, &names.stream))?;
         match self.known(connection, names) {
             Some(id) => Ok(id),
             None => Ok(self.look(connection, names).await?.id),
@@ -71,15 +76,18 @@ impl Streams {
     pub(crate) async fn look(&self, connection: &Connection, names: &Names) -> Result<Found, CarrierError> {
         connection.reachable()?;
         let life = connection.life();
-        let info = match timeout(self.within, connection.jetstream.get_stream(&names.stream)).await {
-            Err(_) => return Err(late(&names.stream)),
-            Ok(Ok(stream)) => stream.cached_info().clone(),
+        let (info, made) = match timeout(self.within, connection.jetstream.get_stream(&names.stream)).await {
+            Err(_) => return Err(late(connection, INFO, &names.stream)),
+            Ok(Ok(stream)) => (stream.cached_info().clone(), false),
             Ok(Err(error)) => match error.kind() {
                 GetStreamErrorKind::JetStream(found) if found.error_code() == ErrorCode::STREAM_NOT_FOUND => {
-                    self.make(connection, names).await?
+                    (self.make(connection, names).await?, true)
                 }
                 GetStreamErrorKind::JetStream(found) => return Err(refused(&names.stream, &found)),
-                _ => return Err(CarrierError::Unavailable(with_cause(&error))),
+                _ => {
+                    let asked = format!("{INFO}{}", names.stream);
+                    return Err(connection.unanswered(&[&asked], with_cause(&error)));
+                }
             },
         };
         settings::check(&names.stream, &self.wanted(names), &info.config)?;
@@ -89,7 +97,7 @@ impl Streams {
             known.clear();
         }
         known.insert(names.stream.clone(), Known { id: id.clone(), life });
-        Ok(Found { id, state: info.state })
+        Ok(Found { id, state: info.state, made })
     }
 
     /// What is known of the stream is not true any more.
@@ -101,19 +109,19 @@ impl Streams {
         let stream = &names.stream;
         if !self.options.create {
             return Err(CarrierError::Misconfigured(format!(
-                "the stream `{stream}` does not exist, and this carrier may not make it: make it with the subjects `{}`",
+                "the stream `{stream}` does not exist, and this carrier may not make it: make it with the subjects `{}`, as `provision --nats` does",
                 names.subjects
             )));
         }
         match timeout(self.within, connection.jetstream.create_stream(self.wanted(names))).await {
-            Err(_) => Err(late(stream)),
+            Err(_) => Err(late(connection, CREATE, stream)),
             Ok(Ok(made)) => {
                 info!(event.topic = %names.topic, carrier.stream = %stream, "made the stream `{stream}`");
                 Ok(made.cached_info().clone())
             }
             Ok(Err(error)) => Err(match error.kind() {
                 CreateStreamErrorKind::JetStream(why) => refused(stream, &why),
-                _ => CarrierError::Unavailable(with_cause(&error)),
+                _ => connection.unanswered(&[&format!("{CREATE}{stream}")], with_cause(&error)),
             }),
         }
     }
@@ -146,8 +154,10 @@ pub(crate) fn with_cause(error: &dyn std::error::Error) -> String {
     words
 }
 
-fn late(stream: &str) -> CarrierError {
-    CarrierError::Unavailable(format!("no answer about the stream `{stream}` in time"))
+/// There was no answer in time, or there will never be one.
+fn late(connection: &Connection, asked: &str, stream: &str) -> CarrierError {
+    let otherwise = format!("no answer about the stream `{stream}` in time");
+    connection.unanswered(&[&format!("{asked}{stream}")], otherwise)
 }
 
 /// What the server says no to for good is a setting; what passes (no leader, no room) is not.

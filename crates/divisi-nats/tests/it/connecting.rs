@@ -2,11 +2,12 @@
 //!
 //! The certificates in `tls` are for 127.0.0.1, until 2126. The key opens nothing but these tests.
 
+use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use divisi_events::carrier::{Carried, Carrier, CarrierError};
-use divisi_nats::{Credentials, Nats, Options, StreamOptions, Tls};
+use divisi_nats::{Credentials, Nats, Options, Rights, StreamOptions, Tls, User};
 use divisi_servers::Nats as Server;
 use divisi_servers::nats::Settings;
 use divisi_store::{Epochs, Lane, Pos};
@@ -24,6 +25,10 @@ async fn a_password_opens_and_a_wrong_one_does_not() {
     assert!(!format!("{:?}", with("secret")).contains("secret"), "a secret is not shown");
     opens(with("secret")).await;
     does_not_open(with("wrong")).await;
+    let in_address =
+        |password| Options { servers: vec![server.url_for("posts", password)], ..options(&server) };
+    opens(in_address("secret")).await;
+    does_not_open(in_address("wrong")).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -64,25 +69,27 @@ async fn a_server_that_does_not_encrypt_is_refused_where_it_must() {
 /// What `docs/nats.md` says that a source and a reader need, and no more.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_least_permissions_are_enough_and_a_reader_cannot_publish() {
-    let permissions = r#"authorization { users = [
-        { user: "shop", password: "s", permissions: {
-            publish: ["evt.sales.*", "evt-beacon.sales", "$JS.API.STREAM.CREATE.evt_sales",
-                "$JS.API.STREAM.INFO.evt_sales", "$JS.API.STREAM.MSG.GET.evt_sales"],
-            subscribe: ["_INBOX.>"] } }
-        { user: "ledger", password: "l", permissions: {
-            publish: ["$JS.API.STREAM.INFO.evt_sales", "$JS.API.STREAM.MSG.GET.evt_sales",
-                "$JS.API.CONSUMER.CREATE.evt_sales", "$JS.API.CONSUMER.CREATE.evt_sales.>",
-                "$JS.API.CONSUMER.MSG.NEXT.evt_sales.*"],
-            subscribe: ["_INBOX.>", "evt-beacon.sales"] } }
-    ] }"#;
-    let server = with_conf(permissions).await;
+    let market = Options::new("market", ["nats://127.0.0.1"]);
+    let shop = Rights::of(&market, "shop", ["sales"], []).expect("a topic");
+    let ledger = Rights::of(&market, "ledger", [], ["sales"]).expect("a topic");
+    let list = [
+        User { name: "operator", password: Some("o"), rights: None },
+        User { name: "shop", password: Some("s"), rights: Some(&shop) },
+        User { name: "ledger", password: Some("l"), rights: Some(&ledger) },
+    ];
+    let list = divisi_nats::users(&list, "").expect("a list");
+    let server = with_conf(&format!("authorization {{ {list} }}")).await;
     let as_user = |user: &str, password: &str, create| Options {
         credentials: Credentials::Password { user: user.to_owned(), password: password.to_owned() },
         stream: StreamOptions { create, ..StreamOptions::default() },
         ack_within: Duration::from_millis(500),
         ..options(&server)
     };
-    let shop = Nats::connect(as_user("shop", "s", true)).await.expect("a carrier");
+    for made in [true, false] {
+        let streams = divisi_nats::provision(as_user("operator", "o", true), &["sales"]).await;
+        assert_eq!(streams.expect("the operator may"), [("evt_sales".to_owned(), made)]);
+    }
+    let shop = Nats::connect(as_user("shop", "s", false)).await.expect("a carrier");
     let ledger = Nats::connect(as_user("ledger", "l", false)).await.expect("a carrier");
     let published = publish(&shop, "sales", Lane(5), 1..=2, 1).await;
     let hint = published[0].clone().expect("the shop publishes");
@@ -96,7 +103,14 @@ async fn the_least_permissions_are_enough_and_a_reader_cannot_publish() {
         assert!(matches!(arrived, Some(Ok(Carried::Beacon { .. }))), "{arrived:?}");
     }
     let refused = publish(&ledger, "sales", Lane(5), [3], 1).await;
-    assert!(refused[0].is_err(), "the ledger may not publish");
+    let words = refused[0].as_ref().expect_err("the ledger may not publish").to_string();
+    assert!(words.contains("does not let the user `ledger` publish to `evt.sales.5`"), "{words}");
+    let error = shop.check("returns").await.expect_err("it is not its business").to_string();
+    assert!(error.contains("the user `shop` publish to `$JS.API.STREAM.INFO.evt_returns`"), "{error}");
+    let refused = divisi_nats::provision(as_user("shop", "wrong", true), &["sales"]).await;
+    let error = refused.map_err(|error| error.source().map(ToString::to_string));
+    let words = error.expect_err("a wrong password").unwrap_or_default();
+    assert!(words.contains("it refuses the user `shop`; correct user and password"), "{words}");
 }
 
 async fn with_conf(text: &str) -> Server {
