@@ -1,6 +1,8 @@
 //! What an app brings to its host: databases, and a broker if there is one.
 
+use std::collections::BTreeSet;
 use std::error::Error;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use divisi_call::BoxFuture;
@@ -8,7 +10,7 @@ use divisi_contract::ServiceName;
 use divisi_events::Carrier;
 use divisi_store::Stores;
 
-use crate::config::{Config, Secret};
+use crate::config::{Carrier as Broker, Config, Secret};
 
 /// Whatever went wrong, in words for whoever started the process.
 pub type BoxError = Box<dyn Error + Send + Sync>;
@@ -18,12 +20,13 @@ pub trait Backends: Send + Sync + 'static {
     /// What opens databases. Nobody is asked yet.
     fn stores(&self, app: &str, config: &Config) -> Result<Arc<dyn Stores>, BoxError>;
 
-    /// The broker that spreads events, if the configuration names one. It is not needed to start: while it cannot be
-    /// reached, consumers read the logs.
+    /// The broker that spreads events, if the configuration names one, as the user that `services` share. It is not
+    /// needed to start: while it cannot be reached, consumers read the logs.
     fn carrier<'a>(
         &'a self,
         app: &'a str,
-        config: &'a Config,
+        broker: &'a Broker,
+        services: &'a [ServiceName],
     ) -> BoxFuture<'a, Result<Option<Arc<dyn Carrier>>, BoxError>>;
 
     /// Makes on a server what the services need there, and shuts everybody else out. It may be repeated.
@@ -34,14 +37,32 @@ pub trait Backends: Send + Sync + 'static {
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Plan {
+    /// Whose services they are.
+    pub app: String,
+    /// What kind of server it is.
+    pub engine: Engine,
     /// The server, as somebody reaches it who may make things there.
     pub server: Secret,
     /// Whether nothing is touched, and only told what would be.
     pub dry_run: bool,
+    /// The file that holds what this makes for the server, and what is there from the last time.
+    pub file: Option<(PathBuf, String)>,
     /// Everything that the process is told otherwise.
     pub config: Config,
     /// What each service needs, from the app's graph.
     pub services: Vec<Needs>,
+}
+
+/// What can be provisioned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Engine {
+    /// Databases on PostgreSQL.
+    Postgres,
+    /// Streams and users on NATS.
+    Nats,
+    /// Topics, users and rights on Kafka.
+    Kafka,
 }
 
 /// What one service needs.
@@ -52,6 +73,10 @@ pub struct Needs {
     pub service: ServiceName,
     /// By which it shows who it is; nobody else has it.
     pub password: Secret,
+    /// The topics that it owns, and alone publishes to.
+    pub announces: BTreeSet<&'static str>,
+    /// The topics that it listens to.
+    pub hears: BTreeSet<&'static str>,
 }
 
 /// What came of a plan.
@@ -59,7 +84,8 @@ pub struct Needs {
 pub struct Provisioned {
     /// What was done, a line each, without secrets.
     pub done: Vec<String>,
-    /// What is to be done by hand, or would be done: statements, without secrets.
+    /// What the server is to be told by hand: statements, or a part of its configuration. Of a dry run, without secrets;
+    /// else it belongs to [`Plan::file`].
     pub text: String,
     /// Keys of the configuration with their values, which have secrets in them.
     pub settings: Vec<(String, Secret)>,

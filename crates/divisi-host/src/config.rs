@@ -101,6 +101,8 @@ pub struct Carrier {
     pub root_certificates: Option<PathBuf>,
     /// On how many of its servers an event lies; 0: what the carrier's kind has by default.
     pub replicas: usize,
+    /// Whether the user is a service's own, made by an operator together with all that it may use: nothing is made then.
+    pub provisioned: bool,
 }
 
 /// A text with a secret in it, which is not shown.
@@ -142,6 +144,10 @@ pub struct Service {
     pub listen: Option<SocketAddr>,
     /// Where its database is, whatever `store.url` says; empty: there.
     pub store: Secret,
+    /// Who it is to the broker; none: whoever `carrier.user` says.
+    pub carrier_user: Option<String>,
+    /// The password of that user.
+    pub carrier_password: Secret,
 }
 
 /// Where a value comes from.
@@ -243,6 +249,19 @@ impl Config {
         keys::settings(self)
     }
 
+    /// The broker as `service` meets it: as its own user, if it has one.
+    pub fn carrier_of(&self, service: &str) -> Carrier {
+        let mut carrier = self.carrier.clone();
+        let own = self.services.get(service).filter(|own| own.carrier_user.is_some());
+        if let Some(own) = own {
+            carrier.user.clone_from(&own.carrier_user);
+            carrier.password = own.carrier_password.clone();
+            carrier.credentials = None;
+            carrier.provisioned = true;
+        }
+        carrier
+    }
+
     /// Where the value of `key` comes from.
     pub fn source(&self, key: &str) -> &Source {
         self.sources.get(key).unwrap_or(&Source::Default)
@@ -274,6 +293,13 @@ impl Config {
         if let Err(error) = crate::telemetry::filter(app, &self.log.filter) {
             let text = Chain(&error).to_string();
             mistakes.push(Mistake::of(self.source("log.filter"), "log.filter", &text));
+        }
+        let nobodys =
+            |service: &Service| service.carrier_user.is_none() && service.carrier_password.reveal().is_some();
+        for (name, _) in self.services.iter().filter(|(_, service)| nobodys(service)) {
+            let key = format!("services.{name}.carrier_password");
+            let text = format!("a password of nobody; `services.{name}.carrier_user` says whose it is");
+            mistakes.push(Mistake::of(self.source(&key), &key, &text));
         }
     }
 }

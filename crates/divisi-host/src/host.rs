@@ -41,8 +41,8 @@ pub struct Setup {
     pub placement: Placement,
     /// Opens databases.
     pub stores: Arc<dyn Stores>,
-    /// The broker that spreads events, if there is one.
-    pub carrier: Option<Arc<dyn Carrier>>,
+    /// The broker that spreads events, if there is one, as each service here meets it.
+    pub carriers: BTreeMap<ServiceName, Arc<dyn Carrier>>,
     /// The HTTP edge, if the app has one.
     pub edge: Option<Arc<dyn EdgeServer>>,
     /// Whether a supervisor has reserved the addresses of this process.
@@ -142,8 +142,8 @@ pub async fn start(
     (started.calls, tally) = lead_routes(&setup, &routes, served, tasks, health).await?;
     let mut desks = BTreeMap::new();
     for opened in opened {
-        let desk =
-            Arc::new(listen(graph, opened, (&routes, setup.carrier.as_ref()), tasks, health, &mut started));
+        let carrier = setup.carriers.get(opened.service.name());
+        let desk = Arc::new(listen(graph, opened, (&routes, carrier), tasks, health, &mut started));
         if let Some(data) = &setup.operator {
             hear_operator(data, Arc::clone(&desk), tasks);
         }
@@ -207,7 +207,8 @@ async fn open<'g>(
     let name = service.name();
     let stores = &setup.stores;
     let mut schema = schema(graph, service);
-    if let Some(carrier) = &setup.carrier {
+    let carrier = setup.carriers.get(name);
+    if let Some(carrier) = carrier {
         // Registered like every other reader, so that the log keeps what has not been published.
         let relay: Arc<str> = Relay::reader_name(carrier.name()).into();
         schema.readers.extend(service.topics.iter().map(|topic| (Arc::clone(&relay), *topic)));
@@ -241,7 +242,7 @@ async fn open<'g>(
         closing.close();
         Ok::<_, io::Error>(())
     });
-    if let Some(carrier) = &setup.carrier {
+    if let Some(carrier) = carrier {
         for topic in &service.topics {
             relay(topic, &store, &log, carrier, tasks);
         }

@@ -1,9 +1,11 @@
 //! The app as its binary describes it, on the databases, the brokers and the edge that come with this crate's features.
 
-#[cfg(any(feature = "nats", feature = "kafka"))]
-mod carrier;
+#[cfg(feature = "kafka")]
+mod kafka;
 #[cfg(feature = "postgres")]
 mod mixed;
+#[cfg(feature = "nats")]
+mod nats;
 #[cfg(feature = "postgres")]
 mod postgres;
 
@@ -11,10 +13,11 @@ mod postgres;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use divisi_contract::ServiceName;
 use divisi_events::Carrier;
 use divisi_host::App;
-use divisi_host::backends::{Backends, BoxError, Plan, Provisioned};
-use divisi_host::config::Config;
+use divisi_host::backends::{Backends, BoxError, Engine, Plan, Provisioned};
+use divisi_host::config::{self, Config};
 use divisi_sqlite::{Options, Sqlite};
 use divisi_store::{BoxFuture, Stores};
 
@@ -92,16 +95,18 @@ impl Backends for BuiltIn {
     fn carrier<'a>(
         &'a self,
         app: &'a str,
-        config: &'a Config,
+        broker: &'a config::Carrier,
+        services: &'a [ServiceName],
     ) -> BoxFuture<'a, Result<Option<Arc<dyn Carrier>>, BoxError>> {
         Box::pin(async move {
-            let Some(url) = config.carrier.url.reveal() else { return Ok(None) };
+            let Some(url) = broker.url.reveal() else { return Ok(None) };
             let key = || "carrier.url".to_owned();
+            let _ = (app, services);
             match scheme(url) {
                 #[cfg(feature = "nats")]
-                "nats" | "tls" => carrier::nats(app, url, &config.carrier).await.map(Some),
+                "nats" | "tls" => nats::carrier(app, url, broker, services).await.map(Some),
                 #[cfg(feature = "kafka")]
-                "kafka" => carrier::kafka(app, url, &config.carrier).map(Some),
+                "kafka" => kafka::carrier(app, url, broker).map(Some),
                 #[cfg(not(feature = "nats"))]
                 "nats" | "tls" => {
                     Err(NotBuiltIn::Feature { key: key(), what: "NATS", feature: "nats" }.into())
@@ -110,7 +115,6 @@ impl Backends for BuiltIn {
                 "kafka" => Err(NotBuiltIn::Feature { key: key(), what: "Kafka", feature: "kafka" }.into()),
                 scheme => {
                     let known = "a broker's address begins with `nats://` or `kafka://`";
-                    let _ = app;
                     Err(NotBuiltIn::Scheme { key: key(), scheme: scheme.to_owned(), known }.into())
                 }
             }
@@ -119,18 +123,32 @@ impl Backends for BuiltIn {
 
     fn provision<'a>(&'a self, plan: &'a Plan) -> BoxFuture<'a, Result<Provisioned, BoxError>> {
         Box::pin(async move {
-            let key = || "--postgres".to_owned();
-            match plan.server.reveal().map_or("", scheme) {
+            let scheme = plan.server.reveal().map_or("", scheme);
+            let (key, known) = match plan.engine {
+                Engine::Postgres => ("--postgres", "an address of PostgreSQL begins with `postgres://`"),
+                Engine::Nats => ("--nats", "an address of NATS begins with `nats://` or `tls://`"),
+                Engine::Kafka => ("--kafka", "an address of Kafka begins with `kafka://`"),
+                _ => ("provision", "this binary cannot provision it"),
+            };
+            match (plan.engine, scheme) {
                 #[cfg(feature = "postgres")]
-                "postgres" | "postgresql" => postgres::provision(plan).await,
+                (Engine::Postgres, "postgres" | "postgresql") => postgres::provision(plan).await,
+                #[cfg(feature = "nats")]
+                (Engine::Nats, "nats" | "tls") => nats::provision(plan).await,
                 #[cfg(not(feature = "postgres"))]
-                "postgres" | "postgresql" => {
-                    Err(NotBuiltIn::Feature { key: key(), what: "PostgreSQL", feature: "postgres" }.into())
+                (Engine::Postgres, "postgres" | "postgresql") => {
+                    Err(NotBuiltIn::Feature { key: key.to_owned(), what: "PostgreSQL", feature: "postgres" }
+                        .into())
                 }
-                scheme => {
-                    let known = "an address of PostgreSQL begins with `postgres://`";
-                    Err(NotBuiltIn::Scheme { key: key(), scheme: scheme.to_owned(), known }.into())
+                #[cfg(not(feature = "nats"))]
+                (Engine::Nats, "nats" | "tls") => {
+                    Err(NotBuiltIn::Feature { key: key.to_owned(), what: "NATS", feature: "nats" }.into())
                 }
+                #[cfg(not(feature = "kafka"))]
+                (Engine::Kafka, "kafka") => {
+                    Err(NotBuiltIn::Feature { key: key.to_owned(), what: "Kafka", feature: "kafka" }.into())
+                }
+                _ => Err(NotBuiltIn::Scheme { key: key.to_owned(), scheme: scheme.to_owned(), known }.into()),
             }
         })
     }

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use clap::{Args, Parser, Subcommand};
+use clap::{ArgGroup, Args, Parser, Subcommand};
 use divisi_contract::compatibility::{check_contract, check_event};
 use divisi_contract::{Contract, EventSpec};
 use serde::Deserialize;
@@ -34,7 +34,7 @@ pub(super) enum Command {
     Check(CheckArgs),
     /// Prints every setting with its value and where it comes from
     Config(RunArgs),
-    /// Makes a role and a database for each service on a server, and prints the configuration that leads there
+    /// Makes on a server what each service needs there, with a user of its own, and prints the configuration that leads there
     Provision(ProvisionArgs),
     #[command(flatten)]
     Operator(operator::Command),
@@ -65,10 +65,21 @@ pub(super) struct RunArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(group = ArgGroup::new("engine").required(true).args(["postgres", "nats", "kafka"]))]
 pub(super) struct ProvisionArgs {
     /// A PostgreSQL server, as a role reaches it that may make roles and databases: `postgres://admin:…@host/postgres`
-    #[arg(long, value_name = "ADMIN_URL", required = true)]
+    #[arg(long, value_name = "ADMIN_URL")]
     pub(super) postgres: Option<String>,
+    /// A NATS server, as a user reaches it that may make streams: `nats://operator:…@host:4222`
+    #[arg(long, value_name = "ADMIN_URL")]
+    pub(super) nats: Option<String>,
+    /// Kafka, as a user reaches it that may make topics: `kafka://admin:…@host:9092`
+    #[arg(long, value_name = "ADMIN_URL")]
+    pub(super) kafka: Option<String>,
+    /// Where to put what the broker is to be told: NATS's users, as its configuration includes them; Kafka's users and
+    /// rights, as commands
+    #[arg(long, value_name = "FILE", required_unless_present_any = ["dry_run", "postgres"], conflicts_with_all = ["dry_run", "postgres"])]
+    pub(super) out: Option<PathBuf>,
     /// Touches nothing, and prints what would be done, without passwords
     #[arg(long)]
     pub(super) dry_run: bool,

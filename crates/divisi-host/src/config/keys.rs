@@ -152,12 +152,7 @@ const KEYS: &[Key] = &[
         name: "carrier.user",
         about: "who this process is to the broker; \"\" for nobody",
         expected: "a name",
-        set: |config, found| {
-            put(
-                &mut config.carrier.user,
-                found.text().map(|user| (!user.is_empty()).then(|| user.to_owned())),
-            )
-        },
+        set: |config, found| put(&mut config.carrier.user, found.text().map(name)),
         show: |config| quoted(config.carrier.user.as_deref().unwrap_or_default()),
     },
     Key {
@@ -240,7 +235,7 @@ const KEYS: &[Key] = &[
 ];
 
 /// The last parts of keys whose values have secrets in them: no error shows them.
-pub(super) const SECRET: [&str; 3] = ["url", "store", "password"];
+pub(super) const SECRET: [&str; 4] = ["url", "store", "password", "carrier_password"];
 
 const SERVICES: &str = "services";
 
@@ -265,6 +260,20 @@ const SERVICE_KEYS: &[ServiceKey] = &[
         expected: "an address, like \"postgres://comments:secret@localhost/comments\"",
         set: |service, found| put(&mut service.store, found.text().and_then(address)),
         show: |service| service.store.reveal().map(|_| quoted(service.store.shown())),
+    },
+    ServiceKey {
+        name: "carrier_user",
+        about: "who the service is to the broker, whatever `carrier.user` says; it then makes nothing there",
+        expected: "a name",
+        set: |service, found| put(&mut service.carrier_user, found.text().map(name)),
+        show: |service| service.carrier_user.as_ref().map(quoted),
+    },
+    ServiceKey {
+        name: "carrier_password",
+        about: "the password of the service's `carrier_user`",
+        expected: "a text",
+        set: |service, found| put(&mut service.carrier_password, found.text().map(Secret::new)),
+        show: |service| service.carrier_password.reveal().map(|_| quoted(service.carrier_password.shown())),
     },
 ];
 
@@ -348,6 +357,10 @@ fn address(text: &str) -> Option<Secret> {
 
 fn path(text: &str) -> Option<PathBuf> {
     (!text.is_empty()).then(|| PathBuf::from(text))
+}
+
+fn name(text: &str) -> Option<String> {
+    (!text.is_empty()).then(|| text.to_owned())
 }
 
 fn yes_or_no(text: &str) -> Option<bool> {

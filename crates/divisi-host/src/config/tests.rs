@@ -109,7 +109,7 @@ fn every_mistake_in_the_file_has_its_sentence() {
         ),
         (
             "services.posts = \"a:1\"",
-            "divisi.toml:1: `services.posts` is the string \"a:1\", but is a section with `address`, `listen` and `store`",
+            "divisi.toml:1: `services.posts` is the string \"a:1\", but is a section with `address`, `listen`, `store`, `carrier_user` and `carrier_password`",
         ),
         (
             "services.posts.address = \"http://posts\"",
@@ -191,7 +191,33 @@ fn what_is_printed_can_be_read_again() {
     };
     let again = read(&printed(&config), &[]).unwrap();
     assert_eq!(values(&again), values(&config));
-    assert_eq!(config.settings().len(), keys::all(&config).len() - 8, "all but what no service was told");
+    assert_eq!(
+        config.settings().len(),
+        keys::all(&config).len() - 5 * SERVICES.len() + 1,
+        "all but what no service was told"
+    );
+}
+
+#[test]
+fn a_service_may_be_a_user_of_its_own_to_the_broker() {
+    let file = "carrier.user = \"all\"\ncarrier.password = \"a\"\ncarrier.credentials = \"x.creds\"\n\
+                services.posts.carrier_user = \"posts\"\n";
+    let config = read(file, &[("DIVISI_SERVICES__POSTS__CARRIER_PASSWORD", "secret")]).unwrap();
+    let of = |service| {
+        let carrier = config.carrier_of(service);
+        let password = carrier.password.reveal().unwrap_or_default().to_owned();
+        (carrier.user.unwrap_or_default(), password, carrier.credentials.is_some(), carrier.provisioned)
+    };
+    assert_eq!(of("posts"), ("posts".to_owned(), "secret".to_owned(), false, true));
+    assert_eq!(of("box-office"), ("all".to_owned(), "a".to_owned(), true, false));
+    let shown = format!("{config:?}{:?}", config.settings());
+    assert!(!shown.contains("secret"), "{shown}");
+    assert_eq!(
+        mistakes("services.posts.carrier_password = \"secret\"", &[]),
+        "divisi.toml:1: `services.posts.carrier_password`: a password of nobody; `services.posts.carrier_user` says whose it is"
+    );
+    let slip = mistakes("services.posts.carrier_password = 7", &[]);
+    assert!(slip.ends_with("must be a text; its value is not shown here"), "{slip}");
 }
 
 #[test]

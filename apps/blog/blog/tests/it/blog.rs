@@ -80,6 +80,13 @@ impl Blog {
         self.process.as_ref().map(Process::pid).unwrap_or_default()
     }
 
+    /// Waits until it says `words`.
+    pub(crate) fn says(&mut self, words: &str) {
+        if let Some(process) = &mut self.process {
+            process.wait_for(words, |output| output.contains(words).then_some(()));
+        }
+    }
+
     /// Ends it as Ctrl-C does.
     pub(crate) fn stop(mut self) -> String {
         let Some(process) = self.process.take() else { return String::new() };

@@ -9,7 +9,6 @@ mod metrics;
 mod operator;
 mod pairs;
 mod power;
-#[cfg(feature = "postgres")]
 mod provision;
 #[cfg(feature = "failpoints")]
 mod rebuild;

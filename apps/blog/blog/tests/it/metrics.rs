@@ -14,7 +14,7 @@ use crate::tables::open;
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What is counted now: by name with labels.
-fn figures(address: SocketAddr) -> BTreeMap<String, i64> {
+pub(crate) fn figures(address: SocketAddr) -> BTreeMap<String, i64> {
     let text = text(address);
     let lines = text.lines().filter(|line| !line.starts_with('#'));
     lines

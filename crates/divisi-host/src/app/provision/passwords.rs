@@ -1,13 +1,13 @@
 //! A password for each service: a fresh one, or the one that a file keeps.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::fs::{self, File};
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use divisi_contract::ServiceName;
 
+use super::file::replace;
 use crate::config::Secret;
 
 /// Random bytes of a password.
@@ -56,7 +56,11 @@ pub(super) fn of(
         passwords.push((service, Secret::new(password)));
     }
     if let Some(file) = file.filter(|_| kept.len() > n_before) {
-        write(file, &kept).map_err(|source| PasswordsError::Unwritable(file.to_owned(), source))?;
+        let line = |(service, password): (&String, &String)| {
+            format!("{service} = {}\n", toml::Value::String(password.clone()))
+        };
+        replace(file, &kept.iter().map(line).collect::<String>())
+            .map_err(|source| PasswordsError::Unwritable(file.to_owned(), source))?;
     }
     Ok(passwords)
 }
@@ -73,19 +77,6 @@ fn read(file: &Path) -> Result<BTreeMap<String, String>, PasswordsError> {
         true => Err(PasswordsError::Malformed(file.to_owned())),
         false => Ok(kept),
     }
-}
-
-/// Puts a new file in the old one's place, so that a full disk loses no password. Only its owner may read it.
-fn write(file: &Path, kept: &BTreeMap<String, String>) -> io::Result<()> {
-    let mut beside = file.as_os_str().to_owned();
-    beside.push(".new");
-    let _ = fs::remove_file(&beside);
-    let mut new = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside)?;
-    for (service, password) in kept {
-        writeln!(new, "{service} = {}", toml::Value::String(password.clone()))?;
-    }
-    new.sync_all()?;
-    fs::rename(&beside, file)
 }
 
 /// From the system's generator, in characters that need no escape anywhere.

@@ -1,12 +1,14 @@
 //! Runs services in this process, until it is told to stop.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use divisi_contract::ServiceName;
+use divisi_events::Carrier;
 
 use crate::app::command::RunArgs;
 use crate::backends::{Backends, BoxError};
-use crate::config::{Config, Tcp};
+use crate::config::{Carrier as Broker, Config, Tcp};
 use crate::edge::EdgeServer;
 use crate::graph::{GATEWAY, Graph};
 use crate::health::Health;
@@ -42,7 +44,7 @@ pub(super) async fn run(
     let placement = placement(&graph, config, args, edge.is_some());
     let setup = Setup {
         stores: backends.stores(app, config)?,
-        carrier: backends.carrier(app, config).await?,
+        carriers: carriers(backends, app, config, &placement).await?,
         edge: edge.filter(|_| placement.http.is_some()),
         supervised: supervised.is_some(),
         operator: Some(config.data.clone()),
@@ -76,6 +78,30 @@ pub(super) async fn run(
         Reason::TaskFailed { .. } => Err(Ended(reason.to_string()).into()),
         _ => Ok(()),
     }
+}
+
+/// The broker as each service here meets it: one connection for all that are the same user.
+async fn carriers(
+    backends: &dyn Backends,
+    app: &str,
+    config: &Config,
+    placement: &Placement,
+) -> Result<BTreeMap<ServiceName, Arc<dyn Carrier>>, BoxError> {
+    let mut users: Vec<(Broker, Vec<ServiceName>)> = Vec::new();
+    for service in &placement.here {
+        let broker = config.carrier_of(service.as_str());
+        match users.iter_mut().find(|(known, _)| *known == broker) {
+            Some((_, services)) => services.push(service.clone()),
+            None => users.push((broker, vec![service.clone()])),
+        }
+    }
+    let mut carriers = BTreeMap::new();
+    for (broker, services) in users {
+        if let Some(carrier) = backends.carrier(app, &broker, &services).await? {
+            carriers.extend(services.into_iter().map(|service| (service, Arc::clone(&carrier))));
+        }
+    }
+    Ok(carriers)
 }
 
 fn placement(graph: &Graph, config: &Config, args: &RunArgs, has_edge: bool) -> Placement {

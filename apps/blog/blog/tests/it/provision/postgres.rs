@@ -1,12 +1,12 @@
-//! `blog provision`: a role and a database a service, and only its own opens to each.
+//! On PostgreSQL: a role and a database a service, and only its own opens to each.
 
 use std::collections::BTreeMap;
-use std::future::Future;
-use std::process::{Command, Output};
+use std::process::Output;
 
 use divisi_servers::Postgres;
 
 use crate::blog::{Blog, SetUp, Writer};
+use crate::provision::{blog, wait};
 use crate::scenario::quiet;
 
 const SERVICES: [&str; 4] = ["posts", "comments", "moderation", "query"];
@@ -91,11 +91,7 @@ fn a_password_file_keeps_passwords_and_a_dry_run_touches_nothing() {
 
 /// Runs the command; it must succeed.
 fn provision(server: &Postgres, more: &[&str]) -> Output {
-    let output = Command::new(env!("CARGO_BIN_EXE_blog"))
-        .args(["provision", "--postgres", &server.url()])
-        .args(more)
-        .output()
-        .expect("the blog runs");
+    let output = blog(&[&["provision", "--postgres", &server.url()], more].concat());
     assert!(output.status.success(), "{output:?}");
     output
 }
@@ -128,9 +124,4 @@ fn password(url: &str) -> &str {
 fn opens(server: &Postgres, url: &str) -> Result<String, String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(server.sql_at(url, "SELECT 1")).map_err(|error| error.to_string())
-}
-
-fn wait<T>(work: impl Future<Output = Result<T, divisi_servers::Error>>) -> T {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    runtime.block_on(work).unwrap_or_else(|error| panic!("{error}"))
 }
