@@ -25,6 +25,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("divisi-host", &["divisi-call", "divisi-contract", "divisi-events", "divisi-store", "divisi-tcp"]),
     ("divisi-gateway", &["divisi-call", "divisi-contract", "divisi-host"]),
     ("divisi-servers", &[]),
+    ("divisi-faults", &["divisi"]),
     (
         "divisi-testkit",
         &["divisi-call", "divisi-contract", "divisi-events", "divisi-host", "divisi-sqlite", "divisi-store"],

@@ -15,7 +15,7 @@ use std::time::Duration;
 use divisi_call::BoxFuture;
 use divisi_contract::{CallError, Context};
 use divisi_store::mutation::{self, Mutation};
-use divisi_store::{Epoch, Epochs, Lane, Pos, Record, Store, StoreError};
+use divisi_store::{Epoch, Epochs, Lane, Pos, Record, Store, StoreError, failpoint};
 use tokio::time::{Instant, sleep};
 use tracing::{debug, info, warn};
 
@@ -205,7 +205,8 @@ impl Relay {
             let lane = cursor.lane;
             Box::pin(self.carrier.head(&source, &self.topic, lane)) as BoxFuture<'_, _>
         });
-        let heads: Result<Vec<Head>, CarrierError> = join::all(asked.collect()).await.into_iter().collect();
+        let heads: Result<Vec<Head>, CarrierError> =
+            join::all(asked.collect(), |_| ()).await.into_iter().collect();
         let heads = heads.map_err(|source| RelayError::Carrier { topic: self.topic.clone(), source })?;
         let stored = self.stored().await?;
         for cursor in &mut self.lanes {
@@ -334,7 +335,16 @@ impl Relay {
             .iter()
             .map(|(lane, run)| self.carrier.publish(&source, &self.topic, *lane, run, Some(token)))
             .collect();
-        let outcomes = join::all(sent).await;
+        if !runs.is_empty() {
+            failpoint::hit("relay.before");
+        }
+        let outcomes = join::all(sent, |n_done| {
+            failpoint::hit(if n_done == 0 { "relay.sent" } else { "relay.some_acknowledged" });
+        })
+        .await;
+        if !runs.is_empty() {
+            failpoint::hit("relay.acknowledged");
+        }
         let mut stepped = Stepped::default();
         for ((lane, run), outcomes) in runs.iter().zip(outcomes) {
             let acknowledged = acknowledged(&outcomes, run.len());

@@ -1,7 +1,7 @@
 //! How far a relay is, kept in its source's database.
 
 use divisi_store::mutation::{self, Mutation};
-use divisi_store::{Class, Epoch, Lane, Pos, Read, StoreError, Tx, TxFailed, params, reader};
+use divisi_store::{Class, Epoch, Lane, Pos, Read, StoreError, Tx, TxFailed, failpoint, params, reader};
 use tokio::time::Instant;
 
 use super::{Relay, RelayError};
@@ -49,6 +49,7 @@ impl Relay {
             .await;
         match kept {
             Ok(_) => {
+                failpoint::hit("relay.kept");
                 for cursor in &mut self.lanes {
                     cursor.saved = Some(cursor.pos);
                 }

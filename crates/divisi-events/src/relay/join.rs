@@ -10,10 +10,16 @@ enum Slot<'a, T> {
     Done(Option<T>),
 }
 
-/// Runs all of them at once; what they bring, in their order.
-pub(super) async fn all<T>(futures: Vec<BoxFuture<'_, T>>) -> Vec<T> {
+/// Runs all of them at once; what they bring, in their order. `woken` hears how many are done whenever something has
+/// come for those that are not, before anybody looks at it.
+pub(super) async fn all<T>(futures: Vec<BoxFuture<'_, T>>, mut woken: impl FnMut(usize)) -> Vec<T> {
     let mut slots: Vec<Slot<'_, T>> = futures.into_iter().map(Slot::Pending).collect();
+    let mut waits = false;
     poll_fn(|task| {
+        if waits {
+            woken(slots.iter().filter(|slot| matches!(slot, Slot::Done(_))).count());
+        }
+        waits = true;
         let mut pending = false;
         for slot in &mut slots {
             if let Slot::Pending(future) = slot {

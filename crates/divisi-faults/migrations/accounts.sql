@@ -1,0 +1,1 @@
+CREATE TABLE accounts (id BIGINT PRIMARY KEY, version BIGINT NOT NULL, balance BIGINT NOT NULL);

@@ -1,0 +1,1 @@
+CREATE TABLE balances (account BIGINT PRIMARY KEY, version BIGINT NOT NULL, balance BIGINT NOT NULL);
