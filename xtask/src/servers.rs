@@ -16,6 +16,15 @@ pub(crate) fn servers() -> anyhow::Result<()> {
     install(&SERVERS.map(|(name, _)| name))
 }
 
+/// What they are, in words.
+pub(crate) fn versions() -> String {
+    let version = |(name, install): &(&str, Install)| match install() {
+        Ok(version) => format!("{name} {version}"),
+        Err(_) => format!("{name} of no known version"),
+    };
+    SERVERS.iter().map(version).collect::<Vec<_>>().join(", ")
+}
+
 /// Makes sure that the named ones are there.
 pub(crate) fn install(names: &[&str]) -> anyhow::Result<()> {
     eprintln!("── servers, in {} if the distribution has none", divisi_servers::cache_directory().display());

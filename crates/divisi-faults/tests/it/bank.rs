@@ -6,7 +6,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicU16, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 
 use divisi_servers::Postgres;
 use divisi_testkit::Http;
@@ -20,9 +20,12 @@ use crate::servers::{self, Broker, Spreads, wait};
 /// The services, and the edge last.
 pub(crate) const ALL: [&str; 4] = ["accounts", "ledger", "audit", "gateway"];
 
-/// Below the ports that the system gives to whoever asks for any, and beside those of the blog's tests: an address stays
-/// free while its process is down.
-static NEXT_PORT: AtomicU16 = AtomicU16::new(14_240);
+/// Where addresses are looked for: below the ports that the system gives to whoever asks for any, so that one stays free
+/// while its process is down, and elsewhere in each run, since several may go on beside each other.
+static NEXT_PORT: LazyLock<AtomicU16> = LazyLock::new(|| {
+    let run = u16::try_from(std::process::id() % 1_000).unwrap_or_default();
+    AtomicU16::new(14_240 + 16 * run)
+});
 
 /// One bank at a time: a fault of one must not be the other's, and waits are measured.
 static ALONE: Mutex<()> = Mutex::new(());
@@ -151,8 +154,13 @@ impl Bank {
 
     /// Starts one that is to kill itself at a point, and waits for nothing.
     pub(crate) fn start_failing(&mut self, name: &'static str, fail: &str) {
-        let process = self.of(name).variable("DIVISI_FAIL", fail).spawn();
-        self.running.insert(name, process);
+        self.start_failing_with(name, fail, &[]);
+    }
+
+    /// The same with more arguments.
+    pub(crate) fn start_failing_with(&mut self, name: &'static str, fail: &str, more: &[&str]) {
+        let start = more.iter().fold(self.of(name), |start, argument| start.with(*argument));
+        self.running.insert(name, start.variable("DIVISI_FAIL", fail).spawn());
     }
 
     /// Waits until one has killed itself.
@@ -164,7 +172,15 @@ impl Bank {
 
     /// Kills one without a warning.
     pub(crate) fn kill(&mut self, name: &str) {
-        self.running.remove(name).expect("it was started").kill();
+        // One that has killed itself is gone already.
+        if let Some(mut process) = self.running.remove(name) {
+            process.kill();
+        }
+    }
+
+    /// The process of a service that runs.
+    pub(crate) fn pid(&self, name: &str) -> u32 {
+        self.running.get(name).expect("it was started").pid()
     }
 
     /// What an operator is told by `words`, as `lag`.

@@ -103,6 +103,9 @@ impl Outcome {
             "note": told.note,
             "held": self.verdict.broken.is_empty(),
         });
+        if told.worst.is_some() {
+            self.print_waits();
+        }
         println!("{figure}");
         if let Ok(path) = std::env::var(FIGURES) {
             let mut file = OpenOptions::new()
@@ -114,6 +117,18 @@ impl Outcome {
         }
         assert!(self.book.n_done() > 0, "nothing was done at all");
         self.verdict.holds(done);
+    }
+
+    /// Second by second: how many events were appended, and how long they waited.
+    fn print_waits(&self) {
+        let times = self.truth.changes.iter().map(|change| change.time);
+        let (Some(first), Some(last)) = (times.clone().min(), times.max()) else { return };
+        for (n, from) in (first..=last).step_by(1_000_000).enumerate() {
+            let waits = self.waits(from, from + 1_000_000);
+            if let (Some(median), Some(most)) = (waits.get(waits.len() / 2), waits.last()) {
+                println!("second {n}: {} events waited {median:.0?}, {most:.0?} at the most", waits.len());
+            }
+        }
     }
 
     /// The longest wait between append and effect of the events appended in a span of time.

@@ -39,9 +39,9 @@ fn a_broker_put_back_to_an_older_copy_loses_and_doubles_nothing() {
         bank.broker().kill();
         bank.broker().restore_data(&copy);
         bank.broker().start();
-        load.goes_on(form_of(100, 2_000));
-        let to = now();
         let back = come_to_the_carrier(&bank);
+        load.goes_on(form_of(40, 2_000));
+        let to = now();
         let outcome = end(&mut bank, load);
         let told = Told {
             worst: outcome.worst(from, to),
@@ -60,9 +60,9 @@ fn a_stream_or_topic_that_is_deleted_is_made_anew_and_nothing_is_lost_or_doubled
         come_to_the_carrier(&bank);
         let from = now();
         bank.broker().forget("accounts");
-        load.goes_on(form_of(100, 2_000));
-        let to = now();
         let back = come_to_the_carrier(&bank);
+        load.goes_on(form_of(40, 2_000));
+        let to = now();
         let outcome = end(&mut bank, load);
         let told = Told {
             worst: outcome.worst(from, to),

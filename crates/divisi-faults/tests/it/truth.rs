@@ -94,6 +94,12 @@ pub(crate) fn heads(bank: &Bank, service: &str, topic: &str) -> BTreeMap<i64, i6
     pairs(&rows(bank, service, false, &sql)).collect()
 }
 
+/// Which version of the read model readers see.
+pub(crate) fn active(bank: &Bank) -> i64 {
+    let row = rows(bank, "audit", false, "SELECT active FROM divisi_projection WHERE name = 'balances'");
+    row.first().map_or(1, |row| number(&row[0]))
+}
+
 /// Reads everything.
 pub(crate) fn read(bank: &Bank) -> Truth {
     let log = |service: &str, topic: &str| {
@@ -168,7 +174,7 @@ pub(crate) fn parked(bank: &Bank) -> Vec<String> {
 pub(crate) fn rows(bank: &Bank, service: &str, projection: bool, sql: &str) -> Vec<Vec<String>> {
     match bank.postgres().filter(|_| bank.is_on_postgres(service)) {
         Some(server) => {
-            let schema = if projection { "balances_v1" } else { "public" };
+            let schema = if projection { format!("balances_v{}", active(bank)) } else { "public".to_owned() };
             // A row as an array of texts, whatever its columns are called.
             let sql = format!(
                 "SET search_path TO {schema}; SELECT coalesce(json_agg((SELECT json_agg(value ORDER BY n) \
@@ -178,7 +184,10 @@ pub(crate) fn rows(bank: &Bank, service: &str, projection: bool, sql: &str) -> V
             serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
         }
         None => {
-            let name = if projection { format!("{service}.balances.v1.db") } else { format!("{service}.db") };
+            let name = match projection {
+                true => format!("{service}.balances.v{}.db", active(bank)),
+                false => format!("{service}.db"),
+            };
             let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
             let file = Connection::open_with_flags(bank.data().join(name), flags).expect("a database");
             file.busy_timeout(Duration::from_secs(5)).expect("a wait");
