@@ -22,8 +22,10 @@ const CALLED_OFF_EVERY: u32 = 10;
 
 /// How long a caller asks before the test gives it up.
 const PATIENCE: Duration = Duration::from_secs(120);
-/// How long some more transfers may take, whatever is done to the bank.
+/// How long some more transfers may take, whatever is done to the bank, and how many each further second brings at the
+/// least.
 const PROGRESS: Duration = Duration::from_secs(90);
+const PROGRESS_PER_SECOND: usize = 20;
 /// How often the reader looks.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
@@ -103,7 +105,8 @@ impl Load {
         let wanted = self.answered() + n;
         // A caller that panicked would be waited for in vain: its panic comes out of `end`.
         let look = || (self.answered(), self.callers.iter().any(JoinHandle::is_finished));
-        eventually("more transfers", PROGRESS, look, |(n, gave_up)| *n >= wanted || *gave_up);
+        let within = PROGRESS + Duration::from_secs(1) * u32::try_from(n / PROGRESS_PER_SECOND).unwrap_or_default();
+        eventually("more transfers", within, look, |(n, gave_up)| *n >= wanted || *gave_up);
     }
 
     /// Lets it go on for so long.

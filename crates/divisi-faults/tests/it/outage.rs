@@ -76,7 +76,7 @@ fn a_broker_killed_again_and_again_loses_and_doubles_nothing() {
 
 #[test]
 fn a_broker_that_is_gone_for_good_is_done_without() {
-    let rest = form_of(150, 8_000);
+    let rest = form_of(150, 4_500);
     let log_alone = log_alone();
     for on in engines() {
         let mut bank = Bank::start(*on);
