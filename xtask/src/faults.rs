@@ -12,7 +12,7 @@ use anyhow::{Context, bail};
 use serde::Deserialize;
 
 use crate::command::root;
-use crate::servers;
+use crate::{needs, servers};
 
 /// How much is done: `whole`, unless the environment says otherwise.
 const FORM: &str = "DIVISI_FAULTS";
@@ -48,6 +48,7 @@ type Passed = BTreeMap<String, bool>;
 
 /// Runs all of it and writes docs/faults_results.md, also when something is broken; then it fails.
 pub(crate) fn faults() -> anyhow::Result<()> {
+    needs::all()?;
     servers::servers()?;
     let began = Instant::now();
     let form = std::env::var(FORM).unwrap_or_else(|_| "whole".to_owned());

@@ -105,7 +105,8 @@ impl Load {
         let wanted = self.answered() + n;
         // A caller that panicked would be waited for in vain: its panic comes out of `end`.
         let look = || (self.answered(), self.callers.iter().any(JoinHandle::is_finished));
-        let within = PROGRESS + Duration::from_secs(1) * u32::try_from(n / PROGRESS_PER_SECOND).unwrap_or_default();
+        let within =
+            PROGRESS + Duration::from_secs(1) * u32::try_from(n / PROGRESS_PER_SECOND).unwrap_or_default();
         eventually("more transfers", within, look, |(n, gave_up)| *n >= wanted || *gave_up);
     }
 
