@@ -9,8 +9,6 @@ use crate::lanes::come_to_the_carrier;
 use crate::load::{Load, Pace};
 use crate::truth::heads;
 
-/// What the broker is to forget, in events of accounts.
-const FORGOTTEN: i64 = 500;
 const PACE: Pace = Pace::PerSecond(80);
 const CALLERS: usize = 6;
 
@@ -20,6 +18,7 @@ fn engines() -> &'static [On] {
 
 #[test]
 fn a_broker_put_back_to_an_older_copy_loses_and_doubles_nothing() {
+    let forgotten = form_of(150, 500);
     for on in engines() {
         let mut bank = Bank::start(*on);
         let load = Load::start(bank.address(), seed(), CALLERS, PACE);
@@ -32,7 +31,7 @@ fn a_broker_put_back_to_an_older_copy_loses_and_doubles_nothing() {
         come_to_the_carrier(&bank);
         let n_events = |bank: &Bank| heads(bank, "accounts", "accounts").values().sum::<i64>();
         let copied = n_events(&bank);
-        while n_events(&bank) < copied + FORGOTTEN {
+        while n_events(&bank) < copied + forgotten {
             sleep(Duration::from_millis(100));
         }
         let from = now();
@@ -48,7 +47,8 @@ fn a_broker_put_back_to_an_older_copy_loses_and_doubles_nothing() {
             p99_after: outcome.p99(from + 3_000_000, to),
             note: format!("lanes back after {:.1} s", back.as_secs_f64()),
         };
-        outcome.holds(&["F-19"], "the broker's directory put back by 500 events and more", &told);
+        let done = format!("the broker's directory put back by {forgotten} events and more");
+        outcome.holds(&["F-19"], &done, &told);
     }
 }
 

@@ -18,7 +18,7 @@ struct Idle {
 
 #[test]
 fn a_session_idle_in_a_transaction_holds_up_nobody() {
-    let idle = form_of(Duration::from_secs(5), Duration::from_secs(60));
+    let idle = form_of(Duration::from_secs(3), Duration::from_secs(60));
     let mut bank = Bank::start(NATS);
     let load = Load::start(bank.address(), seed(), 8, Pace::PerSecond(form_of(80, 300)));
     come_to_the_carrier(&bank);

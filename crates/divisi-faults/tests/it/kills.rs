@@ -13,7 +13,7 @@ const CALLERS: usize = 6;
 #[test]
 fn processes_killed_at_random_lose_and_double_nothing() {
     let (kills, engines): (usize, &[On]) =
-        form_of((12, &[FILES, POSTGRES]), (60, &[FILES, POSTGRES, FILES_NATS, NATS, KAFKA]));
+        form_of((8, &[FILES, POSTGRES]), (40, &[FILES, POSTGRES, FILES_NATS, NATS, KAFKA]));
     for on in engines {
         let mut bank = Bank::start(*on);
         let seed = seed();

@@ -19,7 +19,7 @@ const CALM: Duration = Duration::from_millis(1_200);
 
 #[test]
 fn faults_at_random_lose_and_double_nothing() {
-    let (lasts, engines): (u64, &[On]) = form_of((8, &[NATS]), (60, &[NATS, KAFKA]));
+    let (lasts, engines): (u64, &[On]) = form_of((5, &[NATS]), (60, &[NATS, KAFKA]));
     for on in engines {
         let mut bank = Bank::start(*on);
         let seed = seed();

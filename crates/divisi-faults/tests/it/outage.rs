@@ -27,7 +27,7 @@ fn engines() -> &'static [On] {
 
 #[test]
 fn a_broker_that_stands_still_is_passed_by_and_returned_to() {
-    let frozen = form_of(Duration::from_secs(5), Duration::from_secs(60));
+    let frozen = form_of(Duration::from_secs(3), Duration::from_secs(60));
     let log_alone = log_alone();
     for on in engines() {
         let mut bank = Bank::start(*on);

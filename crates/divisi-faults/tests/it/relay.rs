@@ -16,7 +16,7 @@ const POINTS: [&str; 5] = [
 
 #[test]
 fn a_relay_killed_at_any_point_of_its_work_loses_and_doubles_nothing() {
-    let (rounds, engines): (usize, &[On]) = form_of((1, &[FILES_NATS]), (3, &[FILES_NATS, NATS, KAFKA]));
+    let (rounds, engines): (usize, &[On]) = form_of((1, &[FILES_NATS]), (2, &[FILES_NATS, NATS, KAFKA]));
     for on in engines {
         let mut bank = Bank::start(*on);
         let load = Load::start(bank.address(), seed(), 4, Pace::PerSecond(60));

@@ -24,7 +24,7 @@ fn a_server_stopped_at_once_under_load_loses_and_doubles_nothing() {
 
 #[test]
 fn a_consumer_whose_database_is_away_parks_nothing_and_goes_on() {
-    let away = form_of(Duration::from_secs(4), Duration::from_secs(30));
+    let away = form_of(Duration::from_secs(2), Duration::from_secs(30));
     let mut bank = Bank::start(LEDGER_ON_POSTGRES);
     let load = Load::start(bank.address(), seed(), 4, Pace::PerSecond(60));
     load.goes_on(60);
