@@ -130,3 +130,8 @@ impl Kind for Node {
 pub fn install() -> Result<String, Error> {
     install::kafka::install().map(|_| install::kafka::VERSION.to_owned())
 }
+
+/// The directory of Kafka's own commands, `kafka-acls.sh` and `kafka-configs.sh`, as an operator has them.
+pub fn commands() -> Result<PathBuf, Error> {
+    install::kafka::tools()
+}
