@@ -6,7 +6,7 @@
 mod beacon;
 mod error;
 mod headers;
-mod percent;
+pub mod percent;
 mod record;
 mod structured;
 mod time;

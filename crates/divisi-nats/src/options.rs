@@ -4,6 +4,8 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use divisi_events::cloud_event::percent;
+
 /// How long an acknowledgement may take. 5 s: a server that syncs each message to a slow disk takes one.
 pub const ACK_WITHIN: Duration = Duration::from_secs(5);
 /// How long any other answer may take.
@@ -120,24 +122,7 @@ impl Options {
 
 /// A part of an address as it is meant: `%40` is `@`.
 fn unescaped(text: &str) -> String {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text;
-    while let Some((before, after)) = rest.split_once('%') {
-        bytes.extend_from_slice(before.as_bytes());
-        let code = after.get(..2).filter(|code| code.bytes().all(|byte| byte.is_ascii_hexdigit()));
-        match code.and_then(|code| u8::from_str_radix(code, 16).ok()) {
-            Some(byte) => {
-                bytes.push(byte);
-                rest = after.get(2..).unwrap_or_default();
-            }
-            None => {
-                bytes.push(b'%');
-                rest = after;
-            }
-        }
-    }
-    bytes.extend_from_slice(rest.as_bytes());
-    String::from_utf8_lossy(&bytes).into_owned()
+    String::from_utf8_lossy(&percent::decode(text.as_bytes())).into_owned()
 }
 
 impl Default for StreamOptions {

@@ -1,9 +1,9 @@
-//! Percent-encoding of header values, as the bindings want it where headers are ASCII.
+//! Percent-encoding: of header values, as the bindings want it where headers are ASCII; of users in addresses.
 
 use std::fmt::Write as _;
 
 /// Encodes everything but printable ASCII, and the space, `"` and `%`.
-pub(super) fn encode(text: &str) -> String {
+pub fn encode(text: &str) -> String {
     let plain = |byte: u8| (0x21..=0x7e).contains(&byte) && byte != b'"' && byte != b'%';
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {
@@ -18,7 +18,7 @@ pub(super) fn encode(text: &str) -> String {
 }
 
 /// Decodes; a `%` that is not followed by two hexadecimal digits stands for itself.
-pub(super) fn decode(text: &[u8]) -> Vec<u8> {
+pub fn decode(text: &[u8]) -> Vec<u8> {
     let digit = |at: usize| text.get(at).and_then(|byte| char::from(*byte).to_digit(16));
     let mut decoded = Vec::with_capacity(text.len());
     let mut at = 0;

@@ -113,6 +113,47 @@ async fn the_least_permissions_are_enough_and_a_reader_cannot_publish() {
     assert!(words.contains("it refuses the user `shop`; correct user and password"), "{words}");
 }
 
+/// NATS's permissions do not bind where an answer goes: a reader has one stored among the events that it reads.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_that_was_sent_to_a_topic_is_passed_over_and_publishing_goes_on() {
+    let market = Options::new("market", ["nats://127.0.0.1"]);
+    let ledger = Rights::of(&market, "ledger", [], ["sales"]).expect("a topic");
+    let list = [
+        User { name: "shop", password: Some("s"), rights: None },
+        User { name: "ledger", password: Some("l"), rights: Some(&ledger) },
+    ];
+    let list = divisi_nats::users(&list, "").expect("a list");
+    let server = with_conf(&format!("authorization {{ {list} }}")).await;
+    let as_user = |user: &str, password: &str| Options {
+        servers: vec![server.url_for(user, password)],
+        ..options(&server)
+    };
+    let shop = Nats::connect(as_user("shop", "s")).await.expect("a carrier");
+    let reader = Nats::connect(as_user("ledger", "l")).await.expect("a carrier");
+    let hint = publish(&shop, "sales", Lane(5), 1..=2, 1).await[0].clone().expect("the shop publishes");
+    let counting = async_nats::ConnectOptions::with_user_and_password("shop".to_owned(), "s".to_owned());
+    let counting = async_nats::jetstream::new(counting.connect(server.url()).await.expect("a plain client"));
+    let stored =
+        async || counting.get_stream("evt_sales").await.expect("the stream").cached_info().state.messages;
+    assert_eq!(stored().await, 2);
+
+    let stranger = async_nats::ConnectOptions::with_user_and_password("ledger".to_owned(), "l".to_owned());
+    let stranger = stranger.connect(server.url()).await.expect("a plain client");
+    for (asked, question) in [
+        ("$JS.API.STREAM.MSG.GET.evt_sales", r#"{"last_by_subj":"evt.sales.5"}"#),
+        ("$JS.API.STREAM.INFO.evt_sales", ""),
+    ] {
+        let sent = stranger.publish_with_reply(asked, "evt.sales.5", question.into()).await;
+        sent.expect("it may ask");
+    }
+    crate::support::until("the answers are stored", PATIENCE, stored, |n| *n == 4).await;
+    let published = publish(&shop, "sales", Lane(5), [3], 1).await;
+    published[0].as_ref().expect("the shop goes on");
+    let mut arrivals =
+        reader.read(&"shop".into(), "sales", vec![(Lane(5), Some(hint))]).await.expect("the ledger reads");
+    assert_eq!((next_pos(&mut *arrivals).await, next_pos(&mut *arrivals).await), (2, 3));
+}
+
 async fn with_conf(text: &str) -> Server {
     Settings::new().conf(text).start().await.expect("a NATS server; `cargo xtask up nats` brings one")
 }
