@@ -23,6 +23,7 @@ use crate::client::Words;
 use crate::elsewhere::Elsewhere;
 use crate::error;
 use crate::incoming::{Incoming, Reader, place_of};
+use crate::options::Options;
 use crate::place::Place;
 use crate::topic::Topic;
 pub(crate) use begin::begin;
@@ -34,6 +35,7 @@ type Client = StreamConsumer<Words>;
 /// A subscription to some lanes of a topic.
 pub(crate) struct KafkaArrivals {
     client: Elsewhere<Arc<Client>>,
+    options: Arc<Options>,
     topic: Topic,
     reader: Reader,
     /// By lane: whether it is wanted.
@@ -86,6 +88,7 @@ impl Arrivals for KafkaArrivals {
                     }
                     Got::Failed(failed) if ends(&failed) => {
                         return Some(Err(error::carrier(
+                            &self.options,
                             &format!("cannot read `{}`", self.topic.events),
                             &failed,
                         )));

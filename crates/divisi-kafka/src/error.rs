@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use divisi_events::carrier::{CarrierError, PublishError};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
+use crate::options::Options;
+
 /// What OpenSSL says of a certificate that no authority we know has signed. librdkafka calls it an error of SSL, or one
 /// of the transport if the broker's part of the handshake was there before librdkafka waited for it.
 const NOT_BELIEVED: &str = "certificate verify failed";
@@ -31,7 +33,9 @@ pub enum SetupError {
         insync_min: u16,
     },
     /// This build cannot encrypt.
-    #[error("{what} needs OpenSSL, and this build has none: build with the feature `ssl` of divisi-kafka")]
+    #[error(
+        "{what} needs OpenSSL, and this build has none: build with the feature `ssl` of divisi-kafka, `kafka-tls` of divisi"
+    )]
     NeedsSsl {
         /// What needs it.
         what: &'static str,
@@ -50,9 +54,13 @@ pub enum SetupError {
 }
 
 /// What an error of a question, or of reading, means.
-pub(crate) fn carrier(what: &str, error: &KafkaError) -> CarrierError {
-    let code = error.rdkafka_error_code();
+pub(crate) fn carrier(options: &Options, what: &str, error: &KafkaError) -> CarrierError {
+    let code = match error {
+        KafkaError::AdminOp(code) => Some(*code),
+        error => error.rdkafka_error_code(),
+    };
     let words = match code {
+        Some(code) if is_of_user(code) => format!("{what}: {code}; {}", options.cure()),
         Some(code) => format!("{what}: {code}"),
         None => format!("{what}: {error}"),
     };
@@ -67,8 +75,15 @@ pub(crate) fn carrier(what: &str, error: &KafkaError) -> CarrierError {
 }
 
 /// The same, with what a connection said.
-pub(crate) fn with_reason(error: CarrierError, reason: Option<(RDKafkaErrorCode, String)>) -> CarrierError {
+pub(crate) fn with_reason(
+    options: &Options,
+    error: CarrierError,
+    reason: Option<(RDKafkaErrorCode, String)>,
+) -> CarrierError {
     match (error, reason) {
+        (CarrierError::Unavailable(words), Some((code, reason))) if is_of_user(code) => {
+            CarrierError::Misconfigured(format!("{words}; {reason}; {}", options.cure()))
+        }
         (CarrierError::Unavailable(words), Some((code, reason)))
             if is_refusal(code) || reason.contains(NOT_BELIEVED) =>
         {
@@ -82,8 +97,11 @@ pub(crate) fn with_reason(error: CarrierError, reason: Option<(RDKafkaErrorCode,
 }
 
 /// Why a record was not published.
-pub(crate) fn publish(code: RDKafkaErrorCode) -> PublishError {
+pub(crate) fn publish(options: &Options, topic: &str, code: RDKafkaErrorCode) -> PublishError {
     match code {
+        code if is_of_user(code) => {
+            PublishError::NotAcknowledged(format!("cannot publish to `{topic}`: {code}; {}", options.cure()))
+        }
         RDKafkaErrorCode::MessageTimedOut | RDKafkaErrorCode::BrokerTransportFailure => {
             PublishError::Unavailable(code.to_string())
         }
@@ -99,8 +117,8 @@ pub(crate) fn not_published(error: CarrierError) -> PublishError {
     }
 }
 
-/// Whether somebody must change something before it can work.
-fn is_refusal(code: RDKafkaErrorCode) -> bool {
+/// Whether it is the user, the password, or what the user may do.
+fn is_of_user(code: RDKafkaErrorCode) -> bool {
     use RDKafkaErrorCode as Code;
     matches!(
         code,
@@ -108,13 +126,22 @@ fn is_refusal(code: RDKafkaErrorCode) -> bool {
             | Code::ClusterAuthorizationFailed
             | Code::SaslAuthenticationFailed
             | Code::Authentication
-            | Code::SSL
+    )
+}
+
+/// Whether somebody must change something before it can work.
+fn is_refusal(code: RDKafkaErrorCode) -> bool {
+    use RDKafkaErrorCode as Code;
+    let is_of_setting = matches!(
+        code,
+        Code::SSL
             | Code::InvalidTopic
             | Code::InvalidReplicationFactor
             | Code::InvalidPartitions
             | Code::InvalidConfig
             | Code::PolicyViolation
-    )
+    );
+    is_of_user(code) || is_of_setting
 }
 
 #[cfg(test)]
@@ -123,13 +150,15 @@ mod tests {
 
     #[test]
     fn a_certificate_that_is_not_believed_is_a_refusal_whatever_code_it_comes_with() {
+        let options = Options::new("blog", "b:1");
         for code in [RDKafkaErrorCode::SSL, RDKafkaErrorCode::BrokerTransportFailure] {
             let reason = "error:0A000086:SSL routines::certificate verify failed".to_owned();
-            let error = with_reason(CarrierError::Unavailable("silent".to_owned()), Some((code, reason)));
+            let error =
+                with_reason(&options, CarrierError::Unavailable("silent".to_owned()), Some((code, reason)));
             assert!(matches!(error, CarrierError::Misconfigured(_)), "{error:?}");
         }
         let reason = Some((RDKafkaErrorCode::BrokerTransportFailure, "Connection refused".to_owned()));
-        let error = with_reason(CarrierError::Unavailable("silent".to_owned()), reason);
+        let error = with_reason(&options, CarrierError::Unavailable("silent".to_owned()), reason);
         assert!(matches!(error, CarrierError::Unavailable(_)), "{error:?}");
     }
 }

@@ -59,7 +59,8 @@ impl Heads {
 
 /// Looks at the ends of all partitions. It blocks.
 pub(crate) fn look(options: &Options, topic: &str, reader: &Reader) -> Result<Heads, CarrierError> {
-    let failed = |failed: KafkaError| error::carrier(&format!("cannot read the end of `{topic}`"), &failed);
+    let failed =
+        |failed: KafkaError| error::carrier(options, &format!("cannot read the end of `{topic}`"), &failed);
     let mut config = client::reading(options);
     config.set("enable.partition.eof", "true");
     let consumer: BaseConsumer<Words> =

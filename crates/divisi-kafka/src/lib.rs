@@ -16,7 +16,8 @@
 //! is trusted: a broker that loses, repeats, stalls or is away costs time, and the consumers read on from the log.
 //!
 //! In order of use: [`Options`] (where it is, how topics are made, the limits), [`Kafka`] (the carrier),
-//! [`SetupError`]. Topics are made on first use, or looked at and refused in words.
+//! [`SetupError`]. Topics are made on first use, or looked at and refused in words. [`provision()`] and [`script()`] are an
+//! operator's: topics, and users that may do what their services need.
 //!
 //! It stands on librdkafka, which is built from source: that takes cmake, a C++ compiler and the headers of curl, which
 //! it includes and does not link. TLS and SCRAM take OpenSSL and the feature `ssl`; PLAIN works without.
@@ -33,6 +34,7 @@ mod incoming;
 mod kafka;
 pub mod options;
 mod place;
+mod provision;
 mod publisher;
 mod rounds;
 mod topic;
@@ -40,3 +42,4 @@ mod topic;
 pub use error::SetupError;
 pub use kafka::Kafka;
 pub use options::{Credentials, Mechanism, Options, Tls};
+pub use provision::{ProvisionError, User, provision, provisioning, script};

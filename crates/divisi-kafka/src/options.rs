@@ -46,6 +46,8 @@ const ENCRYPTS: bool = cfg!(feature = "ssl");
 pub struct Options {
     /// The app: the first part of every event's type, as strangers see it.
     pub app: String,
+    /// The services that it is for, as messages name them; it works without.
+    pub services: Vec<String>,
     /// Some brokers of the cluster, `host:port`, with commas between them.
     pub brokers: String,
     /// What stands before the event's topic in the name of Kafka's topic.
@@ -115,6 +117,7 @@ impl Options {
     pub fn new(app: impl Into<String>, brokers: impl Into<String>) -> Options {
         Options {
             app: app.into(),
+            services: Vec::new(),
             brokers: brokers.into(),
             prefix: String::new(),
             partitions: PARTITIONS,
@@ -138,6 +141,22 @@ impl Options {
     pub fn alone(mut self) -> Options {
         (self.replication, self.insync_min) = (1, 1);
         self
+    }
+
+    /// What is to be done about a refusal, and whose it is: the cluster does not say either.
+    pub(crate) fn cure(&self) -> String {
+        let who = match &self.credentials {
+            Some(credentials) => format!("the user `{}`", credentials.user),
+            None => "this client, which says no user,".to_owned(),
+        };
+        let whose = match self.services.len() {
+            0 => String::new(),
+            1 => format!(" of the service `{}`", self.services.concat()),
+            _ => format!(" of the services `{}`", self.services.join("`, `")),
+        };
+        format!(
+            "it refuses {who}{whose}; `provision --kafka` makes users with what they need, docs/kafka.md says what that is"
+        )
     }
 
     /// Whether this build can do what is asked for.
@@ -189,7 +208,13 @@ impl Credentials {
 }
 
 impl Mechanism {
-    pub(crate) fn name(self) -> &'static str {
+    /// The best that this build can show.
+    pub const fn best() -> Mechanism {
+        if ENCRYPTS { Mechanism::ScramSha512 } else { Mechanism::Plain }
+    }
+
+    /// As Kafka calls it.
+    pub fn name(self) -> &'static str {
         match self {
             Mechanism::Plain => "PLAIN",
             Mechanism::ScramSha256 => "SCRAM-SHA-256",

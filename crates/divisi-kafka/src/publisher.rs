@@ -99,7 +99,8 @@ impl Publisher {
         if let Some(back) = self.ends.reached(topic, partition, end, placed) {
             return (0..n_messages).map(|_| Err(PublishError::Forgotten(back.clone()))).collect();
         }
-        outcomes.into_iter().map(|outcome| outcome.map_err(error::publish)).collect()
+        let failed = |code| error::publish(&self.options, topic, code);
+        outcomes.into_iter().map(|outcome| outcome.map_err(failed)).collect()
     }
 
     /// A topic is a new one of a known name. A client that knows the old one would go on counting, so it is replaced,
@@ -137,7 +138,7 @@ impl Publisher {
         let made = blocking(move || {
             let config = client::publishing(&options);
             let client = ThreadedProducer::from_config_and_context(&config, Reports::default())
-                .map_err(|failed| error::carrier("cannot make a client that publishes", &failed))?;
+                .map_err(|failed| error::carrier(&options, "cannot make a client that publishes", &failed))?;
             Ok(Arc::new(Elsewhere::new(client)))
         });
         let made = made.await?;

@@ -14,6 +14,7 @@ use tracing::info;
 use crate::client::{self, Words};
 use crate::error;
 use crate::options::Options;
+use crate::provision::quoted;
 use shape::{Found, Shape};
 
 /// What stands behind a topic's name in the name of the topic of its beacons.
@@ -56,9 +57,29 @@ pub(crate) fn ensure(options: &Options, topic: &Topic) -> Result<bool, CarrierEr
         Ok(made)
     });
     ensured.map_err(|failed| match failed {
-        CarrierError::Unavailable(_) => error::with_reason(failed, client::why_silent(options)),
+        CarrierError::Unavailable(_) => error::with_reason(options, failed, client::why_silent(options)),
         other => other,
     })
+}
+
+/// What [`ensure`] makes, as commands.
+pub(crate) fn making(options: &Options, topic: &Topic) -> String {
+    let brokers = quoted(&options.brokers);
+    let command = |name: &str, shape: &Shape| {
+        let settings: String = shape
+            .settings
+            .iter()
+            .map(|setting| format!(" --config {}={}", setting.name, setting.value))
+            .collect();
+        format!(
+            "kafka-topics.sh --bootstrap-server {brokers} --create --if-not-exists --topic {} --partitions {} \
+             --replication-factor {}{settings}\n",
+            quoted(name),
+            shape.partitions,
+            shape.replication,
+        )
+    };
+    command(&topic.events, &Shape::of_events(options)) + &command(&topic.beacons, &Shape::of_beacons(options))
 }
 
 struct Desk<'a> {
@@ -71,7 +92,7 @@ impl<'a> Desk<'a> {
     fn open(options: &'a Options) -> Result<Desk<'a>, CarrierError> {
         let config = client::asking(options);
         let admin = AdminClient::from_config_and_context(&config, Words::default())
-            .map_err(|failed| error::carrier("cannot make a client", &failed))?;
+            .map_err(|failed| error::carrier(options, "cannot make a client", &failed))?;
         Ok(Desk { options, admin, until: Instant::now() + options.answer_within })
     }
 
@@ -82,7 +103,7 @@ impl<'a> Desk<'a> {
         }
         if !self.options.create {
             return Err(CarrierError::Misconfigured(format!(
-                "the topic `{name}` does not exist: make it with {shape}, or set create = true"
+                "the topic `{name}` does not exist: make it with {shape}, as `provision --kafka` does, or set create = true"
             )));
         }
         self.make(name, shape)?;
@@ -101,8 +122,9 @@ impl<'a> Desk<'a> {
 
     /// What a topic is like, if there is one.
     fn look(&self, name: &str) -> Result<Option<Found>, CarrierError> {
-        let failed =
-            |failed: KafkaError| error::carrier(&format!("cannot look at the topic `{name}`"), &failed);
+        let failed = |failed: KafkaError| {
+            error::carrier(self.options, &format!("cannot look at the topic `{name}`"), &failed)
+        };
         let asked = [ResourceSpecifier::Topic(name)];
         let described = self.admin.describe_configs(&asked, &self.admin_options());
         let described = Handle::current().block_on(described).map_err(failed)?;
@@ -115,9 +137,15 @@ impl<'a> Desk<'a> {
         };
         // Only of a topic that is there: of one that is not the client reads a list through a null pointer.
         let metadata = self.admin.inner().fetch_metadata(Some(name), self.left()).map_err(failed)?;
-        let Some(topic) = metadata.topics().first().filter(|topic| topic.error().is_none()) else {
-            return Ok(None);
-        };
+        let Some(topic) = metadata.topics().first() else { return Ok(None) };
+        // The client passes over what the broker refuses of the question before.
+        match topic.error().map(RDKafkaErrorCode::from) {
+            None => {}
+            Some(code @ RDKafkaErrorCode::TopicAuthorizationFailed) => {
+                return Err(failed(KafkaError::AdminOp(code)));
+            }
+            Some(_) => return Ok(None),
+        }
         let partitions = topic.partitions();
         Ok(Some(Found {
             partitions: partitions.len(),
@@ -138,7 +166,7 @@ impl<'a> Desk<'a> {
             config: shape.settings.iter().map(|setting| (setting.name, &*setting.value)).collect(),
         };
         let failed = |failed: KafkaError| {
-            error::carrier(&format!("cannot make the topic `{name}` with {shape}"), &failed)
+            error::carrier(self.options, &format!("cannot make the topic `{name}` with {shape}"), &failed)
         };
         let made = self.admin.create_topics([&new], &self.admin_options());
         let made = Handle::current().block_on(made).map_err(failed)?;

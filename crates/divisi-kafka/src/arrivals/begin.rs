@@ -27,12 +27,13 @@ const REWIND_MAX: i64 = 2_000;
 
 /// Begins a subscription, at the hints or at the end. It blocks, and must be called within a runtime.
 pub(crate) fn begin(
-    options: &Options,
+    options: &Arc<Options>,
     topic: Topic,
     reader: Reader,
     from: &[(Lane, Option<Hint>)],
 ) -> Result<KafkaArrivals, CarrierError> {
-    let failed = |failed: KafkaError| error::carrier(&format!("cannot read `{}`", topic.events), &failed);
+    let failed =
+        |failed: KafkaError| error::carrier(options, &format!("cannot read `{}`", topic.events), &failed);
     let config = client::reading(options);
     let client: Client = Client::from_config_and_context(&config, Words::default()).map_err(failed)?;
     let client = Elsewhere::new(Arc::new(client));
@@ -50,7 +51,8 @@ pub(crate) fn begin(
     assigned.add_partition_offset(&topic.beacons, 0, Offset::Offset(beacons)).map_err(failed)?;
     client.assign(&assigned).map_err(failed)?;
     let wanted = wanted(from.iter().map(|(lane, _)| *lane));
-    Ok(KafkaArrivals { client, topic, reader, wanted, partitions, stalls: Stalls::new() })
+    let options = Arc::clone(options);
+    Ok(KafkaArrivals { client, options, topic, reader, wanted, partitions, stalls: Stalls::new() })
 }
 
 /// By partition, the places that hints of its lanes name.

@@ -8,5 +8,6 @@ mod faults;
 mod load;
 mod outside;
 mod pair;
+mod provision;
 mod reading;
 mod topics;
