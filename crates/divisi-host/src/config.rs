@@ -93,6 +93,8 @@ pub struct Carrier {
     pub user: Option<String>,
     /// The user's password.
     pub password: Secret,
+    /// How Kafka is shown a password, in its own words; none: the default of what asks.
+    pub mechanism: Option<String>,
     /// A file of credentials, instead of a user.
     pub credentials: Option<PathBuf>,
     /// Whether a connection that is not encrypted is refused.

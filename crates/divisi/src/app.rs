@@ -106,7 +106,7 @@ impl Backends for BuiltIn {
                 #[cfg(feature = "nats")]
                 "nats" | "tls" => nats::carrier(app, url, broker, services).await.map(Some),
                 #[cfg(feature = "kafka")]
-                "kafka" => kafka::carrier(app, url, broker).map(Some),
+                "kafka" => kafka::carrier(app, url, broker, services).map(Some),
                 #[cfg(not(feature = "nats"))]
                 "nats" | "tls" => {
                     Err(NotBuiltIn::Feature { key: key(), what: "NATS", feature: "nats" }.into())
@@ -135,6 +135,8 @@ impl Backends for BuiltIn {
                 (Engine::Postgres, "postgres" | "postgresql") => postgres::provision(plan).await,
                 #[cfg(feature = "nats")]
                 (Engine::Nats, "nats" | "tls") => nats::provision(plan).await,
+                #[cfg(feature = "kafka")]
+                (Engine::Kafka, "kafka") => kafka::provision(plan).await,
                 #[cfg(not(feature = "postgres"))]
                 (Engine::Postgres, "postgres" | "postgresql") => {
                     Err(NotBuiltIn::Feature { key: key.to_owned(), what: "PostgreSQL", feature: "postgres" }

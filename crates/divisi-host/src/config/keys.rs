@@ -163,6 +163,13 @@ const KEYS: &[Key] = &[
         show: |config| quoted(config.carrier.password.shown()),
     },
     Key {
+        name: "carrier.mechanism",
+        about: "how a password is shown to Kafka: as it is, or by SCRAM, which takes OpenSSL; \"\" for \"PLAIN\"",
+        expected: "\"PLAIN\", \"SCRAM-SHA-256\" or \"SCRAM-SHA-512\"",
+        set: |config, found| put(&mut config.carrier.mechanism, found.text().and_then(mechanism)),
+        show: |config| quoted(config.carrier.mechanism.as_deref().unwrap_or_default()),
+    },
+    Key {
         name: "carrier.credentials",
         about: "a file of credentials of NATS, instead of a user; \"\" for none",
         expected: "the path of a file",
@@ -361,6 +368,11 @@ fn path(text: &str) -> Option<PathBuf> {
 
 fn name(text: &str) -> Option<String> {
     (!text.is_empty()).then(|| text.to_owned())
+}
+
+/// One of Kafka's, or none.
+fn mechanism(text: &str) -> Option<Option<String>> {
+    ["", "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"].contains(&text).then(|| name(text))
 }
 
 fn yes_or_no(text: &str) -> Option<bool> {

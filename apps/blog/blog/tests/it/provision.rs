@@ -1,10 +1,16 @@
 //! `blog provision`: what each service needs on a server and no other can use.
 #![cfg(any(feature = "postgres", feature = "nats", feature = "kafka"))]
 
+#[cfg(any(feature = "nats", feature = "kafka-tls"))]
+mod carried;
+#[cfg(feature = "kafka-tls")]
+mod kafka;
 #[cfg(feature = "nats")]
 mod nats;
 #[cfg(feature = "postgres")]
 mod postgres;
+#[cfg(any(feature = "nats", feature = "kafka-tls"))]
+mod users;
 
 use std::future::Future;
 use std::process::{Command, Output};

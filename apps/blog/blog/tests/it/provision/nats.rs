@@ -2,7 +2,6 @@
 
 mod wire;
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::process::Output;
@@ -13,7 +12,8 @@ use divisi_servers::nats::Settings;
 use divisi_testkit::eventually;
 
 use crate::blog::{Blog, SetUp, Writer};
-use crate::metrics::figures;
+use crate::provision::carried::comments_come_through;
+use crate::provision::users::{HEARD, Passwords};
 use crate::provision::{blog, wait};
 use crate::scenario::quiet;
 use wire::{Act, Peer};
@@ -22,14 +22,6 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const OPERATOR: (&str, &str) = ("operator", "operators own");
 const USERS: &str = "blog.users.conf";
 const TOPICS: [&str; 3] = ["posts", "comments", "moderation"];
-/// Each service with the topics that it announces and those that it hears.
-const SERVICES: [(&str, &[&str], &[&str]); 4] = [
-    ("posts", &["posts"], &[]),
-    ("comments", &["comments"], &["posts", "moderation"]),
-    ("moderation", &["moderation"], &["comments"]),
-    ("query", &[], &["posts", "comments"]),
-];
-
 /// A server that knows who is who, and the configuration of a blog that has its users there.
 struct Provisioned {
     server: Nats,
@@ -53,15 +45,8 @@ impl Provisioned {
         self.at.path().join(name).display().to_string()
     }
 
-    /// The password of each user, the operator's too.
-    fn password(&self, user: &str) -> String {
-        let kept = fs::read_to_string(self.path("passwords.toml")).expect("the file");
-        let passwords: BTreeMap<String, String> = kept
-            .lines()
-            .filter_map(|line| line.split_once(" = "))
-            .map(|(name, password)| (name.to_owned(), password.trim_matches('"').to_owned()))
-            .collect();
-        passwords[user].clone()
+    fn passwords(&self) -> Passwords {
+        Passwords::read(&self.at.path().join("passwords.toml"))
     }
 
     fn blog(&self, set_up: SetUp, data: &Path, variables: &[(&str, &str)]) -> Blog {
@@ -81,15 +66,16 @@ fn each_user_on_nats_publishes_its_own_topics_and_reads_what_it_hears_and_no_mor
     assert_eq!(told.matches("was there").count(), TOPICS.len(), "{told}");
     assert_eq!(fs::read_to_string(provisioned.path("nats/blog.users.conf")).expect("the file"), users);
     assert_eq!(again.stdout, fs::read(provisioned.path("divisi.toml")).expect("the file"));
-    for (user, ..) in SERVICES {
-        let password = provisioned.password(user);
-        assert!(!told.contains(&password) && !users.contains(&password), "no secret of `{user}` is shown");
+    let passwords = provisioned.passwords();
+    for (user, ..) in HEARD {
+        let password = passwords.of(user);
+        assert!(!told.contains(password) && !users.contains(password), "no secret of `{user}` is shown");
     }
 
-    let peer = |user: &str| Peer::connect(provisioned.server.address(), user, &provisioned.password(user));
-    let mut peers = SERVICES.map(|(user, ..)| peer(user));
+    let peer = |user: &str| Peer::connect(provisioned.server.address(), user, passwords.of(user));
+    let mut peers = HEARD.map(|(user, ..)| peer(user));
     let mut n_permitted = 0;
-    for (peer, (user, announces, hears)) in peers.iter_mut().zip(SERVICES) {
+    for (peer, (user, announces, hears)) in peers.iter_mut().zip(HEARD) {
         let mut check = |act: Act, subject: &str, permitted: bool| {
             assert_eq!(peer.may(act, subject), permitted, "{user}: {act:?} {subject}");
             n_permitted += usize::from(permitted);
@@ -116,7 +102,7 @@ fn each_user_on_nats_publishes_its_own_topics_and_reads_what_it_hears_and_no_mor
                 check(Act::Publish, &format!("$JS.API.{}", asked.replace('~', topic)), permitted);
             }
         }
-        for (other, ..) in SERVICES {
+        for (other, ..) in HEARD {
             check(Act::Subscribe, &format!("_INBOX.{other}.>"), other == user);
         }
         for subject in [">", "_INBOX.>", "$JS.>", "evt.>", "another.app"] {
@@ -128,7 +114,7 @@ fn each_user_on_nats_publishes_its_own_topics_and_reads_what_it_hears_and_no_mor
     }
     // Three owners with four rights, five pairs of a reader and a topic with five, and four inboxes.
     assert_eq!(n_permitted, 3 * 4 + 5 * 5 + 4);
-    let refused = Peer::try_connect(provisioned.server.address(), "posts", &provisioned.password("query"));
+    let refused = Peer::try_connect(provisioned.server.address(), "posts", passwords.of("query"));
     assert!(refused.is_err(), "another's password");
 }
 
@@ -158,21 +144,7 @@ fn the_blog_reads_its_events_from_nats_as_the_users_that_were_made() {
         let blog = provisioned.blog(set_up, data.path(), &[]);
         let mut writer = Writer::new(blog.address);
         let post = writer.post("a post", "k1");
-        // All in the lane of their post, which goes to the carrier with an event that it brings in time, and to the
-        // log with one that it does not.
-        let mut n_comments = 0;
-        let mut some_more = || {
-            let before = figures(blog.address);
-            for _ in 0..3 {
-                n_comments += 1;
-                writer.comment(&post, "a comment", &format!("c{n_comments}"));
-            }
-            quiet(&mut writer, 1, n_comments);
-            [before, figures(blog.address)].map(|seen| (carried(&seen), falls(&seen)))
-        };
-        eventually("comments come through NATS", PATIENCE, &mut some_more, |[before, after]| {
-            before == after && before.0 == [1, 1]
-        });
+        let n_comments = comments_come_through(&blog, &mut writer, &post);
         n_events += 1 + 3 * n_comments as u64;
         let mut peer = Peer::connect(provisioned.server.address(), OPERATOR.0, OPERATOR.1);
         let stored = || TOPICS.iter().map(|topic| peer.n_messages(&format!("evt_{topic}"))).sum::<u64>();
@@ -251,21 +223,6 @@ fn what_cannot_be_provisioned_on_nats_is_said() {
         assert!(!output.status.success() && told.contains(words), "`{words}` is not in {told}");
         assert!(output.stdout.is_empty() && !Path::new(&file).exists(), "{output:?}");
     }
-}
-
-/// How many lanes of the comments are read from the carrier, by each of the two who hear them.
-fn carried(seen: &BTreeMap<String, i64>) -> Vec<i64> {
-    of(seen, "divisi_consumer_carried_lanes")
-}
-
-/// How often they went to the log.
-fn falls(seen: &BTreeMap<String, i64>) -> Vec<i64> {
-    of(seen, "divisi_consumer_falls_total")
-}
-
-fn of(seen: &BTreeMap<String, i64>, name: &str) -> Vec<i64> {
-    let wanted = |key: &str| key.starts_with(name) && key.ends_with("topic=\"comments\"}");
-    seen.iter().filter(|(key, _)| wanted(key)).map(|(_, n)| *n).collect()
 }
 
 /// Starts the server that lives in a directory, with the users that were put there.
