@@ -11,14 +11,16 @@ use divisi_store::{
     StoreError, StoreErrorKind, StoreName, Stores, retention,
 };
 use tokio::runtime::Handle;
-use tokio::task::{self, JoinHandle};
+use tokio::task::{self, JoinError, JoinHandle};
 
 use crate::checkpoint::Checkpoints;
 use crate::connect;
 use crate::epochs;
 use crate::group::Gate;
+use crate::leaving::Leaving;
 use crate::link::Limit;
 use crate::migrate;
+use crate::moved;
 use crate::options::Options;
 use crate::owner::Owner;
 use crate::place;
@@ -84,6 +86,14 @@ impl Sqlite {
         self.dir.join(format!("{name}.db"))
     }
 
+    /// Takes a database to be carried elsewhere: it must be there, and nobody may have it. It is not changed. See
+    /// [`Leaving`].
+    pub async fn leave(&self, name: &StoreName) -> Result<Leaving, OpenError> {
+        let (path, name, options) = (self.path(name), name.clone(), self.options.clone());
+        let left = task::spawn_blocking(move || Leaving::take(&path, &name, &options));
+        left.await.unwrap_or_else(|error| Err(self.interrupted(error)))
+    }
+
     /// Opens a database like [`Stores::open`], with its counters.
     pub async fn open_store(
         &self,
@@ -99,13 +109,7 @@ impl Sqlite {
             });
             match opened.await {
                 Ok(backend) => backend?,
-                Err(error) => {
-                    return Err(OpenError::Other {
-                        what: self.dir.display().to_string(),
-                        source: StoreError::new(StoreErrorKind::Other, "opening was interrupted")
-                            .with_source(error),
-                    });
-                }
+                Err(error) => return Err(self.interrupted(error)),
             }
         };
         let backend = Arc::new(backend);
@@ -125,6 +129,12 @@ impl Sqlite {
             *backend.retention.lock().unwrap_or_else(PoisonError::into_inner) = Some(task);
         }
         Ok((store, backend))
+    }
+
+    fn interrupted(&self, error: JoinError) -> OpenError {
+        let what = self.dir.display().to_string();
+        let source = StoreError::new(StoreErrorKind::Other, "opening was interrupted").with_source(error);
+        OpenError::Other { what, source }
     }
 }
 
@@ -179,6 +189,7 @@ impl SqliteStore {
         connect::check_version()?;
         place::prepare(dir)?;
         let owner = Owner::take(path, options.address.as_deref())?;
+        moved::check(path, &name.service)?;
         let what = path.display().to_string();
         let failed = |error| connect::open_error(path, error);
         let limit = Arc::new(Limit::new(options.transaction_limit, options.inline));

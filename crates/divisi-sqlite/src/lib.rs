@@ -6,7 +6,8 @@
 //! In reading order: [`options`], `place`, `owner` and `same_file` (where a file may live, whose it is, and whether it is still there), `connect` (what each
 //! setting is for), `migrate` and `epochs` (what happens before serving), `link` (statements), `writer` and `outbox`
 //! (the one connection that writes), `group` and `transaction` (who shares a commit), `snapshot` (reading),
-//! `checkpoint` and [`retention`] (what keeps files short), `backend` (all of it behind the seam of `divisi-store`).
+//! `checkpoint` and [`retention`] (what keeps files short), `leaving` and `moved` (a database that goes to another engine),
+//! `backend` (all of it behind the seam of `divisi-store`).
 
 mod backend;
 mod checkpoint;
@@ -14,8 +15,10 @@ mod connect;
 mod epochs;
 mod error;
 mod group;
+mod leaving;
 mod link;
 mod migrate;
+mod moved;
 pub mod options;
 mod outbox;
 mod owner;
@@ -29,6 +32,7 @@ mod transaction;
 mod writer;
 
 pub use backend::{Sqlite, SqliteStore};
+pub use leaving::{Leaving, Versions};
 pub use options::{Options, Synchronous};
 pub use stats::Stats;
 

@@ -182,7 +182,8 @@ fn borrowed(value: ValueRef<'_>) -> SqlRef<'_> {
     }
 }
 
-fn value(found: SqlRef<'_>) -> Result<Value, StoreError> {
+/// A value that SQLite found.
+pub(crate) fn value(found: SqlRef<'_>) -> Result<Value, StoreError> {
     Ok(match found {
         SqlRef::Null => Value::Null,
         SqlRef::Integer(n) => Value::Integer(n),

@@ -11,7 +11,7 @@ use crate::link::{Link, rollback_clause};
 use crate::scan;
 
 /// The framework's own tables.
-const OWN: [Migration; 1] =
+pub(crate) const OWN: [Migration; 1] =
     [Migration::new(1, "the framework's tables", include_str!("../migrations/0001_divisi.sql"))];
 
 /// Applies what is missing, each migration in a transaction of its own, and looks whose database it is.

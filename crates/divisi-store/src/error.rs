@@ -67,6 +67,28 @@ pub enum OpenError {
         /// Who: process id and address.
         owner: String,
     },
+    /// Its service has moved elsewhere.
+    #[error(
+        "{what} was moved to {to}; set `services.{service}.store` to that address, or take the move back with `move {service} --back`"
+    )]
+    Moved {
+        /// The file.
+        what: String,
+        /// Where it was moved.
+        to: String,
+        /// Whose it is.
+        service: String,
+    },
+    /// Its service is on the way here, and may be elsewhere still.
+    #[error(
+        "{what} holds `{service}` as an unfinished move has left it; run the same `move {service}` again, or take it back with `--back`"
+    )]
+    Unfinished {
+        /// The database.
+        what: String,
+        /// Whose it is to be.
+        service: String,
+    },
     /// The place cannot be written.
     #[error("cannot use {what}")]
     Place {

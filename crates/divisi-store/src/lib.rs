@@ -6,7 +6,8 @@
 //! In order of use: [`store`] (the handle), [`transaction`] (the unit in which state and events are saved),
 //! [`value`] (rows in and out), [`record`] (an event in the log), [`outbox`] (reading the log), [`epoch`] (when a
 //! database goes back in time), [`inbox`], [`parked`], [`reader`], [`seen`], [`lease`] (table families that back ends share),
-//! [`retention`] (when logs are shortened), [`backend`] (the seam that SQLite and PostgreSQL implement), [`migration`].
+//! [`retention`] (when logs are shortened), [`backend`] (the seam that SQLite and PostgreSQL implement), [`migration`],
+//! [`origin`] (a database that moves to another engine).
 //!
 //! The statements of the table families are one text for both dialects and live here, once; what differs (connecting,
 //! committing, appending to the log, beginning an epoch) lives in the back ends.
@@ -22,6 +23,7 @@ pub mod inbox;
 pub mod lease;
 pub mod migration;
 pub mod mutation;
+pub mod origin;
 pub mod outbox;
 pub mod parked;
 pub mod projection;
@@ -38,6 +40,7 @@ pub use clock::Clock;
 pub use epoch::{Epoch, Epochs};
 pub use error::{OpenError, StoreError, StoreErrorKind};
 pub use migration::{Migration, Schema};
+pub use origin::Origin;
 pub use record::{Committed, Draft, Lane, Pos, Position, Record, Timestamp};
 pub use store::{Store, TxFailed};
 pub use transaction::{Read, Tx};

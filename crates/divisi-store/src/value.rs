@@ -91,6 +91,11 @@ impl Row {
             .map_err(|error| StoreError { message: format!("column {n}: {}", error.message), ..error })
     }
 
+    /// The values of all columns.
+    pub fn into_values(self) -> Vec<Value> {
+        self.0
+    }
+
     /// How many columns there are.
     pub fn len(&self) -> usize {
         self.0.len()
@@ -99,6 +104,19 @@ impl Row {
     /// Whether there is no column.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+}
+
+impl Value {
+    /// The value, borrowed, as a parameter.
+    pub fn borrowed(&self) -> ValueRef<'_> {
+        match self {
+            Value::Null => ValueRef::Null,
+            Value::Integer(n) => ValueRef::Integer(*n),
+            Value::Real(n) => ValueRef::Real(*n),
+            Value::Text(text) => ValueRef::Text(text),
+            Value::Blob(bytes) => ValueRef::Blob(bytes),
+        }
     }
 }
 
