@@ -60,7 +60,7 @@ const PAGE_ATTEMPTS: usize = 3;
 #[derive(Debug, Clone)]
 pub struct Postgres {
     urls: Urls,
-    options: Options,
+    pub(crate) options: Options,
 }
 
 /// One PostgreSQL database, or one schema of it.
@@ -114,7 +114,7 @@ impl Postgres {
         Ok((store, backend))
     }
 
-    fn place(&self, name: &StoreName) -> Result<(Place, Connector), OpenError> {
+    pub(crate) fn place(&self, name: &StoreName) -> Result<(Place, Connector), OpenError> {
         let Some(url) = self.urls.of(&name.service) else {
             let what = format!("the database of `{}`", name.service);
             return Err(refused(&what, "no URL says where it is; name one for this service"));
@@ -125,7 +125,12 @@ impl Postgres {
     }
 
     /// The first connection; it makes the database if that is allowed.
-    async fn first(&self, place: &Place, connector: &Connector, pool: &Pool) -> Result<Client, OpenError> {
+    pub(crate) async fn first(
+        &self,
+        place: &Place,
+        connector: &Connector,
+        pool: &Pool,
+    ) -> Result<Client, OpenError> {
         let failed = |error| open_error(&place.what, pool_error(error));
         let error = match pool.get().await {
             Ok(client) => return Ok(client),

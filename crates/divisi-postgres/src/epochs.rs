@@ -5,8 +5,9 @@
 //! to an older copy while it did not run. A machine that is put back while it runs, memory and all, keeps all three:
 //! after that an epoch is begun by hand.
 
-use divisi_store::{Epoch, StoreError, Timestamp};
+use divisi_store::{Epoch, StoreError, StoreErrorKind, Timestamp};
 
+use crate::arrival::ARRIVING;
 use crate::link::{Ending, Link};
 
 /// Begins a transaction that may write.
@@ -33,8 +34,14 @@ pub(crate) async fn begin(
 ) -> Result<(Epoch, bool), StoreError> {
     link.ours("SELECT epoch FROM divisi_meta FOR UPDATE", &[]).await?;
     link.ours("SELECT 1 FROM divisi_lane ORDER BY topic, lane FOR NO KEY UPDATE", &[]).await?;
-    let sql = "SELECT greatest(m.epoch, (SELECT max(epoch) FROM divisi_epoch)), m.db_identity, divisi_identity() FROM divisi_meta m";
+    let sql = "SELECT greatest(m.epoch, (SELECT max(epoch) FROM divisi_epoch)), m.db_identity, divisi_identity(), m.source FROM divisi_meta m";
     let row = one(link.ours(sql, &[]).await?)?;
+    let source: String = column(&row, 3)?;
+    if source.ends_with(ARRIVING) {
+        // A move was taken back between our start and here.
+        link.roll_back().await;
+        return Err(StoreError::new(StoreErrorKind::Closed, "the database was moved elsewhere meanwhile"));
+    }
     let (stored, known, here): (i64, String, String) = (column(&row, 0)?, column(&row, 1)?, column(&row, 2)?);
     let above = match reason {
         Reason::OtherLife if known == here && stored > 0 => {
@@ -75,9 +82,9 @@ async fn prune(link: &mut Link, current: Epoch, kept: u32) -> Result<(), StoreEr
 
 /// The one row of a query that has one.
 pub(crate) fn one(rows: Vec<tokio_postgres::Row>) -> Result<tokio_postgres::Row, StoreError> {
-    rows.into_iter().next().ok_or_else(|| {
-        StoreError::new(divisi_store::StoreErrorKind::Corrupt, "a row of the framework's tables is gone")
-    })
+    rows.into_iter()
+        .next()
+        .ok_or_else(|| StoreError::new(StoreErrorKind::Corrupt, "a row of the framework's tables is gone"))
 }
 
 /// A column of one of the framework's own tables.

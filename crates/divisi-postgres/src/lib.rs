@@ -8,16 +8,19 @@
 //! [`provision`](provision()) (a role and a database for each service),
 //! `migrate` and `epochs` (what happens before serving, and after a promotion or a restore), `value`, `scan` and `link`
 //! (statements, and how a connection goes back), `outbox` and `page` (writing and reading the log), `core` and
-//! `transaction` (what a commit is), `watch` (what other processes write), [`retention`], `backend` (all of it behind the seam of `divisi-store`).
+//! `transaction` (what a commit is), `watch` (what other processes write), [`retention`], `import` and `arrival` (a
+//! database that comes from another engine), `backend` (all of it behind the seam of `divisi-store`).
 //!
 //! Not here: a pooler that gives each transaction another session (a session's settings and prepared statements are
 //! relied on), two-phase commit, and events of transactions stricter than READ COMMITTED.
 
+mod arrival;
 mod backend;
 mod connect;
 mod core;
 mod epochs;
 mod error;
+mod import;
 mod link;
 mod migrate;
 pub mod options;
@@ -33,7 +36,9 @@ pub mod urls;
 mod value;
 mod watch;
 
+pub use arrival::{Arrival, CameFrom};
 pub use backend::{Postgres, PostgresStore};
+pub use import::{ImportError, Imported, ImportedTable, Part};
 pub use options::Options;
 pub use provision::{own_url, provision, provisioning};
 pub use urls::Urls;

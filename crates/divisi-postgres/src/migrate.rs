@@ -4,12 +4,13 @@
 
 use std::collections::BTreeMap;
 
-use deadpool_postgres::Client;
+use deadpool_postgres::ClientWrapper;
 use divisi_contract::event::LANES;
 use divisi_store::{Dialect, Migration, OpenError, Schema, StoreError, StoreErrorKind, Timestamp};
 use tokio_postgres::Error;
 use tokio_postgres::types::{FromSql, ToSql};
 
+use crate::arrival;
 use crate::error::{open_error, store_error};
 use crate::place::Place;
 
@@ -24,32 +25,25 @@ const LOCK: i32 = 0x00d1_7151;
 
 /// A connection that migrates. It is not given back to the pool unless all went well.
 pub(crate) struct Migrating<'a> {
-    client: &'a Client,
+    client: &'a ClientWrapper,
     place: &'a Place,
     now: Timestamp,
+    /// Whether each migration has a transaction of its own; else one is open around all.
+    each_alone: bool,
 }
 
 /// Makes the schema, applies what is missing, each migration in a transaction of its own, and looks whose database it is.
 ///
 /// No limit of time holds here: a migration takes what it takes, and so does waiting for another instance's.
 pub(crate) async fn migrate(
-    client: &Client,
+    client: &ClientWrapper,
     place: &Place,
     source: &str,
     schema: &Schema,
     now: Timestamp,
 ) -> Result<(), OpenError> {
-    let this = Migrating { client, place, now };
-    let what = &place.what;
-    schema.check().map_err(|source| OpenError::Other { what: what.clone(), source })?;
-    this.batch(
-        "SET statement_timeout TO 0; SET lock_timeout TO 0; SET idle_in_transaction_session_timeout TO 0",
-    )
-    .await?;
-    let lock = format!(
-        "SELECT pg_advisory_lock({LOCK}, hashtext(current_database() || '/' || current_setting('search_path')))"
-    );
-    this.batch(&lock).await?;
+    let this = Migrating { client, place, now, each_alone: true };
+    alone(client, place).await?;
     this.batch(&format!("CREATE SCHEMA IF NOT EXISTS {}", place.schema)).await.or_else(|error| {
         // A role that owns its schema need not be one that may make others.
         if matches!(&error, OpenError::Server { source, .. } if crate::error::code(source) == Some("42501")) {
@@ -58,18 +52,44 @@ pub(crate) async fn migrate(
             Err(error)
         }
     })?;
-    this.batch(
-        "CREATE TABLE IF NOT EXISTS divisi_migration (owner text NOT NULL, version int NOT NULL, name text NOT NULL, \
-         checksum bigint NOT NULL, applied_at bigint NOT NULL, PRIMARY KEY (owner, version))",
-    )
-    .await?;
-    this.apply("divisi", &OWN).await?;
-    this.whose(source).await?;
-    this.apply("service", &schema.migrations).await?;
+    this.tables(source, schema).await?;
     this.declare(schema).await
 }
 
+/// Takes the limits of time off a connection and waits for whoever migrates the schema that it is set to: nobody else
+/// does as long as it lives.
+pub(crate) async fn alone(client: &ClientWrapper, place: &Place) -> Result<(), OpenError> {
+    let sql = format!(
+        "SET statement_timeout TO 0; SET lock_timeout TO 0; SET idle_in_transaction_session_timeout TO 0; \
+         SELECT pg_advisory_lock({LOCK}, hashtext(current_database() || '/' || current_setting('search_path')))"
+    );
+    client.batch_execute(&sql).await.map_err(|error| open_error(&place.what, store_error(error)))
+}
+
+/// Makes all tables of an empty schema in the transaction that is open. Topics and readers are not declared.
+pub(crate) async fn within(
+    client: &ClientWrapper,
+    place: &Place,
+    source: &str,
+    schema: &Schema,
+    now: Timestamp,
+) -> Result<(), OpenError> {
+    Migrating { client, place, now, each_alone: false }.tables(source, schema).await
+}
+
 impl Migrating<'_> {
+    async fn tables(&self, source: &str, schema: &Schema) -> Result<(), OpenError> {
+        schema.check().map_err(|source| OpenError::Other { what: self.place.what.clone(), source })?;
+        self.batch(
+            "CREATE TABLE IF NOT EXISTS divisi_migration (owner text NOT NULL, version int NOT NULL, name text NOT NULL, \
+             checksum bigint NOT NULL, applied_at bigint NOT NULL, PRIMARY KEY (owner, version))",
+        )
+        .await?;
+        self.apply("divisi", &OWN).await?;
+        self.whose(source).await?;
+        self.apply("service", &schema.migrations).await
+    }
+
     async fn apply(&self, owner: &str, wanted: &[Migration]) -> Result<(), OpenError> {
         let what = || self.place.what.clone();
         let rows =
@@ -108,7 +128,9 @@ impl Migrating<'_> {
     }
 
     async fn inside(&self, owner: &str, migration: &Migration) -> Result<(), StoreError> {
-        self.client.batch_execute("BEGIN").await.map_err(store_error)?;
+        if self.each_alone {
+            self.client.batch_execute("BEGIN").await.map_err(store_error)?;
+        }
         let before = self.transaction_id().await?;
         self.client.batch_execute(migration.sql(Dialect::Postgres)).await.map_err(store_error)?;
         if self.transaction_id().await? != before {
@@ -122,7 +144,10 @@ impl Migrating<'_> {
         let checksum = migration.checksum(Dialect::Postgres);
         let params: &[&(dyn ToSql + Sync)] = &[&owner, &version, &migration.name, &checksum, &self.now.0];
         self.client.execute(sql, params).await.map_err(store_error)?;
-        self.client.batch_execute("COMMIT").await.map_err(store_error)
+        match self.each_alone {
+            true => self.client.batch_execute("COMMIT").await.map_err(store_error),
+            false => Ok(()),
+        }
     }
 
     async fn transaction_id(&self) -> Result<String, StoreError> {
@@ -141,6 +166,9 @@ impl Migrating<'_> {
         let rows = self.query("SELECT source FROM divisi_meta", &[]).await?;
         let found: Option<String> = rows.first().map(|row| self.column(row, 0)).transpose()?;
         match found {
+            Some(found) if found == arrival::arriving(source) => {
+                Err(OpenError::Unfinished { what: self.place.what.clone(), service: source.to_owned() })
+            }
             Some(found) if found != source => {
                 Err(OpenError::Foreign { what: self.place.what.clone(), found, expected: source.to_owned() })
             }
