@@ -1,6 +1,7 @@
 //! An app: its services, and the command line that runs them.
 
 mod command;
+mod moving;
 mod operate;
 mod provision;
 mod run;
@@ -107,6 +108,7 @@ impl App {
                 Ok(())
             }
             Command::Provision(args) => provision::provision(name, &graph, &*backends, &args),
+            Command::Move(args) => moving::move_service(name, &graph, &*backends, args),
             Command::Operator(command) => operate::operate(name, &graph, &*backends, command),
         }
     }

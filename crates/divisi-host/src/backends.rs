@@ -8,7 +8,7 @@ use std::sync::Arc;
 use divisi_call::BoxFuture;
 use divisi_contract::ServiceName;
 use divisi_events::Carrier;
-use divisi_store::Stores;
+use divisi_store::{Schema, Stores};
 
 use crate::config::{Carrier as Broker, Config, Secret};
 
@@ -31,6 +31,10 @@ pub trait Backends: Send + Sync + 'static {
 
     /// Makes on a server what the services need there, and shuts everybody else out. It may be repeated.
     fn provision<'a>(&'a self, plan: &'a Plan) -> BoxFuture<'a, Result<Provisioned, BoxError>>;
+
+    /// Carries a service that does not run from its files to a server, or takes that back. Killed at any moment, it may be
+    /// repeated, or taken back.
+    fn move_store<'a>(&'a self, moving: &'a Moving) -> BoxFuture<'a, Result<Moved, BoxError>>;
 }
 
 /// What is to be made, and on which server.
@@ -87,6 +91,56 @@ pub struct Provisioned {
     /// What the server is to be told by hand: statements, or a part of its configuration. Of a dry run, without secrets;
     /// else it belongs to [`Plan::file`].
     pub text: String,
+    /// Keys of the configuration with their values, which have secrets in them.
+    pub settings: Vec<(String, Secret)>,
+}
+
+/// Which service goes where.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Moving {
+    /// The service.
+    pub service: ServiceName,
+    /// The address of its place there; `{service}` stands for its name.
+    pub to: Secret,
+    /// What is to be done.
+    pub what: Move,
+    /// Everything that the process is told otherwise; its files are in the directory that this names.
+    pub config: Config,
+    /// The tables of the service's own database.
+    pub schema: Schema,
+    /// Its projections, whose databases go with it.
+    pub projections: Vec<Folded>,
+}
+
+/// What is done of a move.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Move {
+    /// All of it.
+    There,
+    /// All of it, and then it is undone: what is in the way is told.
+    Rehearsal,
+    /// It is taken back.
+    Back,
+}
+
+/// A projection of a service that moves.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Folded {
+    /// Its name within the service.
+    pub name: &'static str,
+    /// The shape that the program knows; what has another is to be built anew first.
+    pub shape: u32,
+    /// The tables of a version of it.
+    pub schema: Schema,
+}
+
+/// What came of a move.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Moved {
+    /// What was done, a line each, without secrets.
+    pub done: Vec<String>,
     /// Keys of the configuration with their values, which have secrets in them.
     pub settings: Vec<(String, Secret)>,
 }

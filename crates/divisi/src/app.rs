@@ -4,6 +4,8 @@
 mod kafka;
 #[cfg(feature = "postgres")]
 mod mixed;
+#[cfg(feature = "postgres")]
+mod moving;
 #[cfg(feature = "nats")]
 mod nats;
 #[cfg(feature = "postgres")]
@@ -16,7 +18,7 @@ use std::sync::Arc;
 use divisi_contract::ServiceName;
 use divisi_events::Carrier;
 use divisi_host::App;
-use divisi_host::backends::{Backends, BoxError, Engine, Plan, Provisioned};
+use divisi_host::backends::{Backends, BoxError, Engine, Moved, Moving, Plan, Provisioned};
 use divisi_host::config::{self, Config};
 use divisi_sqlite::{Options, Sqlite};
 use divisi_store::{BoxFuture, Stores};
@@ -151,6 +153,24 @@ impl Backends for BuiltIn {
                     Err(NotBuiltIn::Feature { key: key.to_owned(), what: "Kafka", feature: "kafka" }.into())
                 }
                 _ => Err(NotBuiltIn::Scheme { key: key.to_owned(), scheme: scheme.to_owned(), known }.into()),
+            }
+        })
+    }
+
+    fn move_store<'a>(&'a self, moving: &'a Moving) -> BoxFuture<'a, Result<Moved, BoxError>> {
+        Box::pin(async move {
+            let key = || "--to".to_owned();
+            match moving.to.reveal().map_or("", scheme) {
+                #[cfg(feature = "postgres")]
+                "postgres" | "postgresql" => moving::run(moving).await,
+                #[cfg(not(feature = "postgres"))]
+                "postgres" | "postgresql" => {
+                    Err(NotBuiltIn::Feature { key: key(), what: "PostgreSQL", feature: "postgres" }.into())
+                }
+                scheme => {
+                    let known = "a service moves from its files to PostgreSQL, whose address begins with `postgres://`";
+                    Err(NotBuiltIn::Scheme { key: key(), scheme: scheme.to_owned(), known }.into())
+                }
             }
         })
     }

@@ -36,6 +36,8 @@ pub(super) enum Command {
     Config(RunArgs),
     /// Makes on a server what each service needs there, with a user of its own, and prints the configuration that leads there
     Provision(ProvisionArgs),
+    /// Carries a stopped service's files to a database on a server, or takes that back
+    Move(MoveArgs),
     #[command(flatten)]
     Operator(operator::Command),
 }
@@ -86,6 +88,27 @@ pub(super) struct ProvisionArgs {
     /// Keeps passwords: those in this file are used, those that it lacks are made and written there
     #[arg(long, value_name = "FILE", conflicts_with = "dry_run")]
     pub(super) password_file: Option<PathBuf>,
+    /// The configuration file [default: divisi.toml, if there is one]
+    #[arg(long, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct MoveArgs {
+    /// The service
+    pub(super) service: String,
+    /// Its own, empty database: `postgres://{service}:…@host/{service}`, as `services.SERVICE.store` is to have it
+    #[arg(long, value_name = "URL")]
+    pub(super) to: String,
+    /// Changes nothing, and tells what would be copied and what is in the way
+    #[arg(long)]
+    pub(super) dry_run: bool,
+    /// Takes the move back, as long as the service has not started there
+    #[arg(long, conflicts_with = "dry_run")]
+    pub(super) back: bool,
+    /// The directory of the files [default: ./APP-data]
+    #[arg(long, value_name = "DIR")]
+    pub(super) data: Option<PathBuf>,
     /// The configuration file [default: divisi.toml, if there is one]
     #[arg(long, value_name = "FILE")]
     pub(super) config: Option<PathBuf>,

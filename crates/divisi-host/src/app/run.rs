@@ -38,14 +38,10 @@ pub(super) fn run(
     args: RunArgs,
     supervised: Option<&Supervised>,
 ) -> Result<(), BoxError> {
-    if let Some(name) = &args.service {
-        let known = graph.service(name).is_some() || (name == GATEWAY && edge.is_some());
-        if !known {
-            let mut known: Vec<String> =
-                graph.services().iter().map(|service| format!("`{}`", service.name())).collect();
-            known.extend(edge.is_some().then(|| format!("`{GATEWAY}`")));
-            return Err(NoSuchService { name: name.clone(), known: known.join(", ") }.into());
-        }
+    if let Some(name) = &args.service
+        && !(name == GATEWAY && edge.is_some())
+    {
+        known(&graph, name, edge.is_some())?;
     }
     if let Some(unknown) = args.rebuild.iter().find(|name| !graph.is_projection(name)) {
         return Err(NoSuchProjection(unknown.clone()).into());
@@ -62,6 +58,16 @@ pub(super) fn run(
     // Everything has been stopped in order; a blocking thread that hangs must not keep the process.
     runtime.shutdown_background();
     outcome
+}
+
+/// The service of that name; or which there are, the gateway among them where it may be named too.
+pub(super) fn known<'g>(graph: &'g Graph, name: &str, gateway: bool) -> Result<&'g Service, BoxError> {
+    graph.service(name).ok_or_else(|| {
+        let mut known: Vec<String> =
+            graph.services().iter().map(|service| format!("`{}`", service.name())).collect();
+        known.extend(gateway.then(|| format!("`{GATEWAY}`")));
+        NoSuchService { name: name.to_owned(), known: known.join(", ") }.into()
+    })
 }
 
 /// The configuration, with what the command line says on top of it.

@@ -6,6 +6,8 @@ mod crash;
 mod engines;
 mod faults;
 mod metrics;
+#[cfg(all(feature = "postgres", feature = "nats", feature = "kafka"))]
+mod moving;
 mod operator;
 mod pairs;
 mod power;
@@ -13,5 +15,7 @@ mod provision;
 #[cfg(feature = "failpoints")]
 mod rebuild;
 mod scenario;
+#[cfg(feature = "postgres")]
+mod server;
 mod startup;
 mod tables;

@@ -54,17 +54,25 @@ pub(crate) fn in_files(set_up: SetUp) -> Tables {
 
 /// Does the work, lets `done` look at the blog that has done it, and stops it.
 pub(crate) fn work(blog: Blog, done: impl FnOnce()) {
-    let address = blog.address;
-    let blog = Mutex::new((blog, fastrand::Rng::with_seed(7)));
+    let blog = work_with_breaks(blog, |_, blog| blog);
+    done();
+    blog.stop();
+}
+
+/// Does the work, and between two rounds whatever `between` does to the blog.
+pub(crate) fn work_with_breaks(mut blog: Blog, mut between: impl FnMut(usize, Blog) -> Blog) -> Blog {
+    let random = Mutex::new(fastrand::Rng::with_seed(7));
     let written = AtomicUsize::new(0);
-    let acknowledged = || {
-        if (written.fetch_add(1, Ordering::SeqCst) + 1).is_multiple_of(WRITES_PER_KILL) {
-            let (blog, random) = &mut *blog.lock().expect("no writer panicked");
-            blog.kill_one(random);
-        }
-    };
     let ids: Vec<Mutex<String>> = (0..POSTS).map(|_| Mutex::default()).collect();
     for round in 0..=ROUNDS {
+        let address = blog.address;
+        let running = Mutex::new(blog);
+        let acknowledged = || {
+            if (written.fetch_add(1, Ordering::SeqCst) + 1).is_multiple_of(WRITES_PER_KILL) {
+                let random = &mut *random.lock().expect("no writer panicked");
+                running.lock().expect("no writer panicked").kill_one(random);
+            }
+        };
         std::thread::scope(|scope| {
             for n in 0..WRITERS {
                 let (ids, acknowledged) = (&ids, &acknowledged);
@@ -86,10 +94,12 @@ pub(crate) fn work(blog: Blog, done: impl FnOnce()) {
         });
         // A comment is judged before the next round, so that the order of events per key is one and the same.
         quiet(&mut Writer::new(address), POSTS, POSTS * round);
+        blog = running.into_inner().expect("no writer panicked");
+        if round < ROUNDS {
+            blog = between(round, blog);
+        }
     }
-    let (blog, _) = blog.into_inner().expect("no writer panicked");
-    done();
-    blog.stop();
+    blog
 }
 
 /// Waits until the read model has everything and every comment is judged.

@@ -20,13 +20,14 @@ static NEXT_PORT: AtomicU16 = AtomicU16::new(10_240);
 pub(crate) struct Fleet {
     data: PathBuf,
     addresses: BTreeMap<&'static str, SocketAddr>,
+    variables: Vec<(String, String)>,
     running: BTreeMap<&'static str, Process>,
 }
 
 impl Fleet {
     pub(crate) fn new(data: &Path) -> Fleet {
         let addresses = ALL.map(|name| (name, free_address())).into();
-        Fleet { data: data.to_owned(), addresses, running: BTreeMap::new() }
+        Fleet { data: data.to_owned(), addresses, variables: Vec::new(), running: BTreeMap::new() }
     }
 
     /// Everything, started.
@@ -36,6 +37,11 @@ impl Fleet {
             fleet.start(name);
         }
         fleet
+    }
+
+    /// Sets a variable of the environment for whatever is started from now on.
+    pub(crate) fn set(&mut self, name: &str, value: impl Into<String>) {
+        self.variables.push((name.to_owned(), value.into()));
     }
 
     /// Where the databases are.
@@ -109,7 +115,7 @@ impl Fleet {
             let variable = format!("DIVISI_SERVICES__{}__ADDRESS", other.to_uppercase());
             start = start.variable(&variable, address.to_string());
         }
-        start
+        self.variables.iter().fold(start, |start, (name, value)| start.variable(name, value.clone()))
     }
 }
 

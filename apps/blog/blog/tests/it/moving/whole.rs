@@ -1,0 +1,74 @@
+//! A blog whose services move one after the other, between the rounds of its work.
+
+use crate::blog::{Blog, SetUp, Writer};
+use crate::moving::{Places, SERVICES};
+use crate::scenario::{in_files, quiet, work_with_breaks};
+use crate::server::wait;
+
+#[test]
+fn services_that_move_in_the_middle_of_their_work_end_as_those_that_never_moved() {
+    let stayed = in_files(SetUp::Whole);
+    for set_up in [SetUp::Whole, SetUp::Split] {
+        let moved = moves_one_after_the_other(set_up, "");
+        assert_eq!(moved.rows, stayed.rows, "{set_up:?}");
+        assert_eq!(moved.events, stayed.events, "{set_up:?}");
+        assert_eq!(moved.hash(), stayed.hash());
+    }
+}
+
+#[test]
+fn a_carrier_goes_on_with_services_that_move() {
+    let stayed = in_files(SetUp::Whole);
+    let nats = wait(divisi_servers::Nats::launch());
+    let moved = moves_one_after_the_other(SetUp::Split, &nats.url());
+    assert_eq!(moved.rows, stayed.rows);
+    assert_eq!(moved.events, stayed.events);
+}
+
+fn moves_one_after_the_other(set_up: SetUp, carrier: &str) -> crate::tables::Tables {
+    let (places, data) = (Places::start(), tempfile::tempdir().expect("a directory"));
+    let start = |there: &[&str]| {
+        Blog::start_with(set_up, data.path(), |start| {
+            let start = start
+                .variable("DIVISI_STORE__CONNECTIONS_MAX", "6")
+                .variable("DIVISI_CARRIER__URL", carrier)
+                .variable("DIVISI_CARRIER__REPLICAS", "1");
+            there.iter().fold(start, |start, service| {
+                let (name, value) = places.variable(service);
+                start.variable(&name, value)
+            })
+        })
+    };
+    let blog = work_with_breaks(start(&[]), |round, blog| {
+        blog.stop();
+        let setting = places.takes(SERVICES[round], data.path());
+        assert_eq!(
+            setting,
+            format!("services.{0}.store = \"{1}\"\n", SERVICES[round], places.url(SERVICES[round]))
+        );
+        start(&SERVICES[..=round])
+    });
+    blog.stop();
+    places.tables(data.path(), &SERVICES)
+}
+
+/// Of two who write under one key, one before the move and one after it, the second hears what the first was told.
+#[test]
+fn a_key_that_was_used_before_the_move_brings_its_answer_after_it() {
+    let (places, data) = (Places::start(), tempfile::tempdir().expect("a directory"));
+    let blog = Blog::start(SetUp::Whole, data.path());
+    let mut writer = Writer::new(blog.address);
+    let post = writer.post("a post", "k1");
+    let comment = writer.comment(&post, "an apple", "k2");
+    quiet(&mut writer, 1, 1);
+    blog.stop();
+    places.takes("comments", data.path());
+    let (name, value) = places.variable("comments");
+    let blog = Blog::start_with(SetUp::Whole, data.path(), |start| start.variable(&name, value));
+    let mut writer = Writer::new(blog.address);
+    assert_eq!(writer.comment(&post, "an apple", "k2"), comment);
+    writer.comment(&post, "another", "k3");
+    quiet(&mut writer, 1, 2);
+    blog.stop();
+    assert_eq!(places.sql("comments", "SELECT count(*) FROM comments"), "2");
+}

@@ -1,0 +1,53 @@
+//! `move`: a service's files go to a database on a server, or come back.
+
+use std::error::Error;
+
+use super::command::{MoveArgs, RunArgs};
+use super::run;
+use crate::backends::{Backends, Folded, Move, Moving};
+use crate::config::Secret;
+use crate::graph::Graph;
+use crate::host;
+use divisi_store::Schema;
+
+/// Does it, tells on standard error what was done, and prints what is to be pasted: the line of `divisi.toml` that leads
+/// there.
+pub(super) fn move_service(
+    app: &'static str,
+    graph: &Graph,
+    backends: &dyn Backends,
+    args: MoveArgs,
+) -> Result<(), Box<dyn Error + Send + Sync>> {
+    let service = run::known(graph, &args.service, false)?;
+    let at = RunArgs { data: args.data, config: args.config, ..RunArgs::default() };
+    let config = run::config(app, graph, &at)?;
+    let folded = |projection: &crate::service::Projection| {
+        let migrations = projection.migrations.clone();
+        let schema = Schema { migrations, ..Schema::default() };
+        Folded { name: projection.name, shape: projection.shape, schema }
+    };
+    let moving = Moving {
+        service: service.name().clone(),
+        to: Secret::new(args.to),
+        what: match (args.back, args.dry_run) {
+            (true, _) => Move::Back,
+            (false, true) => Move::Rehearsal,
+            (false, false) => Move::There,
+        },
+        config,
+        schema: host::schema(graph, service),
+        projections: service.projections.iter().map(folded).collect(),
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let moved = runtime.block_on(backends.move_store(&moving));
+    // A thread that reads a file which nobody wants any more must not keep the process.
+    runtime.shutdown_background();
+    let moved = moved?;
+    for line in &moved.done {
+        eprintln!("{line}");
+    }
+    for (key, value) in &moved.settings {
+        println!("{key} = {}", toml::Value::String(value.reveal().unwrap_or_default().to_owned()));
+    }
+    Ok(())
+}
