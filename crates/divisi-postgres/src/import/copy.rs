@@ -149,7 +149,9 @@ impl Copying<'_> {
         let (mut digest, mut encoded, mut ends) = (Digest::default(), BytesMut::new(), Vec::new());
         while let Some(batch) = batches.recv().await {
             for row in batch.map_err(Ended::Origin)? {
-                (encoded.clear(), ends.clear(), self.line.clear());
+                encoded.clear();
+                ends.clear();
+                self.line.clear();
                 let values = row.into_values();
                 for (column, (value, of)) in values.iter().zip(types).enumerate() {
                     let begins = encoded.len();
