@@ -97,9 +97,9 @@ pub(super) struct ProvisionArgs {
 pub(super) struct MoveArgs {
     /// The service
     pub(super) service: String,
-    /// Its own, empty database: `postgres://{service}:…@host/{service}`, as `services.SERVICE.store` is to have it
+    /// Its own, empty database: `postgres://{service}:…@host/{service}` [default: what the configuration says of its store]
     #[arg(long, value_name = "URL")]
-    pub(super) to: String,
+    pub(super) to: Option<String>,
     /// Changes nothing, and tells what would be copied and what is in the way
     #[arg(long)]
     pub(super) dry_run: bool,

@@ -2,16 +2,24 @@
 
 use std::error::Error;
 
+use divisi_store::Schema;
+
 use super::command::{MoveArgs, RunArgs};
 use super::run;
 use crate::backends::{Backends, Folded, Move, Moving};
-use crate::config::Secret;
+use crate::config::{Config, Secret};
 use crate::graph::Graph;
 use crate::host;
-use divisi_store::Schema;
+
+/// Nobody has said where to.
+#[derive(Debug, thiserror::Error)]
+#[error("where is `{service}` to go? `--to` says it, or `services.{service}.store` in the configuration")]
+struct Whereto {
+    service: String,
+}
 
 /// Does it, tells on standard error what was done, and prints what is to be pasted: the line of `divisi.toml` that leads
-/// there.
+/// there, if none does.
 pub(super) fn move_service(
     app: &'static str,
     graph: &Graph,
@@ -21,6 +29,9 @@ pub(super) fn move_service(
     let service = run::known(graph, &args.service, false)?;
     let at = RunArgs { data: args.data, config: args.config, ..RunArgs::default() };
     let config = run::config(app, graph, &at)?;
+    let is_configured = args.to.is_none();
+    let to = args.to.map(Secret::new).or_else(|| configured(&config, &args.service));
+    let to = to.ok_or(Whereto { service: args.service })?;
     let folded = |projection: &crate::service::Projection| {
         let migrations = projection.migrations.clone();
         let schema = Schema { migrations, ..Schema::default() };
@@ -28,7 +39,7 @@ pub(super) fn move_service(
     };
     let moving = Moving {
         service: service.name().clone(),
-        to: Secret::new(args.to),
+        to,
         what: match (args.back, args.dry_run) {
             (true, _) => Move::Back,
             (false, true) => Move::Rehearsal,
@@ -46,8 +57,14 @@ pub(super) fn move_service(
     for line in &moved.done {
         eprintln!("{line}");
     }
-    for (key, value) in &moved.settings {
+    for (key, value) in moved.settings.iter().filter(|_| !is_configured) {
         println!("{key} = {}", toml::Value::String(value.reveal().unwrap_or_default().to_owned()));
     }
     Ok(())
+}
+
+/// Where the configuration has a service's database, if not in a file.
+fn configured(config: &Config, service: &str) -> Option<Secret> {
+    let own = config.services.get(service).map(|service| &service.store);
+    own.into_iter().chain([&config.store.url]).find(|url| url.reveal().is_some()).cloned()
 }

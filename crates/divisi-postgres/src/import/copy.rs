@@ -16,8 +16,10 @@ use crate::error::store_error;
 use crate::place::quoted;
 use crate::value::Bound;
 
-/// So many rows are brought back at once to be looked at.
-const ROWS_AT_ONCE: usize = 500;
+/// So many rows are brought back at once to be looked at, at the most, and
+const ROWS_AT_ONCE_MAX: u64 = 1_000;
+/// about so many bytes.
+const BYTES_AT_ONCE: u64 = 1 << 20;
 
 /// Copies all tables of `part`. Foreign keys are looked at when all are there, and triggers do not fire: what they do
 /// was done.
@@ -188,8 +190,10 @@ impl Copying<'_> {
         let sql = format!("DECLARE came NO SCROLL CURSOR FOR SELECT {} FROM {}", pair.columns, pair.name);
         visit.batch(&sql).await?;
         let mut digest = Digest::default();
+        let bytes_a_row = self.bytes / pair.from.rows.max(1);
+        let at_once = (BYTES_AT_ONCE / bytes_a_row.max(1)).clamp(1, ROWS_AT_ONCE_MAX);
         loop {
-            let rows = visit.rows(&format!("FETCH FORWARD {ROWS_AT_ONCE} FROM came"), &[]).await?;
+            let rows = visit.rows(&format!("FETCH FORWARD {at_once} FROM came"), &[]).await?;
             for row in &rows {
                 self.line.clear();
                 for (n, of) in pair.types.iter().enumerate() {
@@ -198,7 +202,7 @@ impl Copying<'_> {
                 }
                 digest.add(&self.line);
             }
-            if rows.len() < ROWS_AT_ONCE {
+            if (rows.len() as u64) < at_once {
                 break;
             }
         }

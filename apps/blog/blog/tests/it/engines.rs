@@ -88,7 +88,12 @@ impl Servers {
         work(blog, || {
             if !carrier.is_empty() {
                 let patience = Duration::from_secs(60);
-                eventually("all posts on the carrier", patience, || carried(carrier), |n| *n == POSTS as i64);
+                eventually(
+                    "all posts on the carrier",
+                    patience,
+                    || carried(carrier, "posts"),
+                    |n| *n == POSTS as i64,
+                );
             }
         });
         let database = |service: &str, schema: &'static str| Database {
@@ -105,8 +110,8 @@ impl Servers {
     }
 }
 
-/// How many events of `posts` lie on a carrier.
-fn carried(url: &str) -> i64 {
+/// How many events of a service's topic lie on a carrier.
+pub(crate) fn carried(url: &str, topic: &'static str) -> i64 {
     let count = async {
         let carrier: Box<dyn Carrier> = match url.strip_prefix("kafka://") {
             Some(brokers) => Box::new(Kafka::new(divisi::kafka::Options::new("blog", brokers).alone())?),
@@ -114,7 +119,7 @@ fn carried(url: &str) -> i64 {
         };
         let mut count = 0;
         for lane in (0..64).map(Lane) {
-            if let Head::At(_, pos) = carrier.head(&"posts".into(), "posts", lane).await? {
+            if let Head::At(_, pos) = carrier.head(&topic.into(), topic, lane).await? {
                 count += pos.0;
             }
         }

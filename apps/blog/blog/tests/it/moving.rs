@@ -2,6 +2,7 @@
 //! tell.
 
 mod back;
+mod kept;
 mod killed;
 mod refused;
 mod whole;

@@ -10,7 +10,7 @@ use crate::blog::{Blog, SET_UPS, SetUp, Writer};
 use crate::tables::Tables;
 
 pub(crate) const POSTS: usize = 24;
-const ROUNDS: usize = 4;
+pub(crate) const ROUNDS: usize = 4;
 const WRITERS: usize = 6;
 /// One process is killed after so many acknowledged writes.
 const WRITES_PER_KILL: usize = 12;

@@ -37,6 +37,9 @@ fn what_is_in_the_way_is_named_and_nothing_is_changed() {
         assert!(!told.contains("hunter2"), "{told}");
     }
 
+    let nowhere = command(&["move", "comments"], data, &[], "").wait_with_output().expect("it ends");
+    assert!(told(&nowhere).contains("`--to` says it, or `services.comments.store`"), "{}", told(&nowhere));
+
     // Somebody's table, and somebody's database.
     places.sql("comments", "CREATE TABLE mine (id int)");
     let taken = places.refuses("comments", data, &["--dry-run"]);
@@ -106,5 +109,13 @@ fn what_is_in_the_way_is_named_and_nothing_is_changed() {
         "0"
     );
     assert!(!data.join("comments.moved").exists());
-    places.takes("comments", data);
+
+    // Where to may be said in the configuration, where nobody sees the password.
+    let file = data.join("divisi.toml");
+    std::fs::write(&file, format!("services.comments.store = \"{}\"", places.url("comments")))
+        .expect("a file");
+    let config = ["--config", file.to_str().expect("text")];
+    let moved = command(&["move", "comments"], data, &config, "").wait_with_output().expect("it ends");
+    assert!(moved.status.success() && moved.stdout.is_empty(), "{}", told(&moved));
+    assert!(data.join("comments.moved").exists());
 }

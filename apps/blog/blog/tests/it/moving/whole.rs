@@ -1,15 +1,20 @@
 //! A blog whose services move one after the other, between the rounds of its work.
 
+use std::time::Duration;
+
+use divisi_testkit::eventually;
+
 use crate::blog::{Blog, SetUp, Writer};
+use crate::engines::carried;
 use crate::moving::{Places, SERVICES};
-use crate::scenario::{in_files, quiet, work_with_breaks};
+use crate::scenario::{POSTS, ROUNDS, in_files, quiet, work_with_breaks};
 use crate::server::wait;
 
 #[test]
 fn services_that_move_in_the_middle_of_their_work_end_as_those_that_never_moved() {
     let stayed = in_files(SetUp::Whole);
     for set_up in [SetUp::Whole, SetUp::Split] {
-        let moved = moves_one_after_the_other(set_up, "");
+        let moved = moves_one_after_the_other(set_up, [""; 5]);
         assert_eq!(moved.rows, stayed.rows, "{set_up:?}");
         assert_eq!(moved.events, stayed.events, "{set_up:?}");
         assert_eq!(moved.hash(), stayed.hash());
@@ -20,18 +25,30 @@ fn services_that_move_in_the_middle_of_their_work_end_as_those_that_never_moved(
 fn a_carrier_goes_on_with_services_that_move() {
     let stayed = in_files(SetUp::Whole);
     let nats = wait(divisi_servers::Nats::launch());
-    let moved = moves_one_after_the_other(SetUp::Split, &nats.url());
+    let moved = moves_one_after_the_other(SetUp::Split, [&nats.url(); 5]);
     assert_eq!(moved.rows, stayed.rows);
     assert_eq!(moved.events, stayed.events);
 }
 
-fn moves_one_after_the_other(set_up: SetUp, carrier: &str) -> crate::tables::Tables {
+/// None, NATS, Kafka, none, NATS: each is there between two moves.
+#[test]
+fn carriers_come_and_go_while_services_move() {
+    let stayed = in_files(SetUp::Whole);
+    let (nats, kafka) = (wait(divisi_servers::Nats::launch()), wait(divisi_servers::Kafka::launch()));
+    let (on_nats, on_kafka) = (nats.url(), format!("kafka://{}", kafka.url()));
+    let moved = moves_one_after_the_other(SetUp::Whole, ["", &on_nats, &on_kafka, "", &on_nats]);
+    assert_eq!(moved.rows, stayed.rows);
+    assert_eq!(moved.events, stayed.events);
+}
+
+/// Does the work with a move between two rounds, and in each round beside its carrier.
+fn moves_one_after_the_other(set_up: SetUp, carriers: [&str; 5]) -> crate::tables::Tables {
     let (places, data) = (Places::start(), tempfile::tempdir().expect("a directory"));
     let start = |there: &[&str]| {
         Blog::start_with(set_up, data.path(), |start| {
             let start = start
                 .variable("DIVISI_STORE__CONNECTIONS_MAX", "6")
-                .variable("DIVISI_CARRIER__URL", carrier)
+                .variable("DIVISI_CARRIER__URL", carriers[there.len()])
                 .variable("DIVISI_CARRIER__REPLICAS", "1");
             there.iter().fold(start, |start, service| {
                 let (name, value) = places.variable(service);
@@ -48,6 +65,12 @@ fn moves_one_after_the_other(set_up: SetUp, carrier: &str) -> crate::tables::Tab
         );
         start(&SERVICES[..=round])
     });
+    if let Some(carrier) = carriers.last().filter(|carrier| !carrier.is_empty()) {
+        // From the first event, in a file, to the last, on the server: each comment was created and judged.
+        let all = (2 * POSTS * ROUNDS) as i64;
+        let carried = || carried(carrier, "comments");
+        eventually("all of comments' events on the carrier", Duration::from_secs(60), carried, |n| *n == all);
+    }
     blog.stop();
     places.tables(data.path(), &SERVICES)
 }
