@@ -69,13 +69,14 @@ impl Postgres {
         self.stay(name).await?.visit().rename(&arriving(name), &name.to_string()).await
     }
 
-    /// Takes [`Postgres::arrived`] back, as long as the service has not started there; answers what is there.
-    pub async fn detain(&self, name: &StoreName) -> Result<Arrival, OpenError> {
+    /// Takes [`Postgres::arrived`] back for what came from the database `identity`, as long as the service has not started
+    /// on it; answers what is there.
+    pub async fn detain(&self, name: &StoreName, identity: &str) -> Result<Arrival, OpenError> {
         let stay = self.stay(name).await?;
         let visit = stay.visit();
         visit.batch("BEGIN").await?;
         let found = match visit.look(name).await? {
-            Arrival::Arrived(from) => {
+            Arrival::Arrived(from) if from.identity == identity => {
                 // Whoever begins an epoch waits for this row.
                 let sql = "SELECT 1 FROM divisi_meta WHERE starts_with(db_identity, $1) FOR UPDATE";
                 if visit.rows(sql, &[&CAME_FROM]).await?.is_empty() {

@@ -343,11 +343,17 @@ async fn nothing_starts_on_a_copy_before_it_has_arrived_and_then_its_log_goes_on
     // It is let in, taken back, and let in again, as long as nobody has been there.
     stores.arrived(&bank()).await.expect("it is let in");
     assert!(matches!(stores.arrival(&bank()).await, Ok(Arrival::Arrived(_))));
-    assert!(matches!(stores.detain(&bank()).await, Ok(Arrival::Arriving(from)) if from.identity == "0123"));
+    assert!(
+        matches!(stores.detain(&bank(), "4567").await, Ok(Arrival::Arrived(_))),
+        "it came from elsewhere"
+    );
+    assert!(
+        matches!(stores.detain(&bank(), "0123").await, Ok(Arrival::Arriving(from)) if from.identity == "0123")
+    );
     let refused = stores.open(&bank(), &schema).await.map(drop).expect_err("it was taken back");
     assert!(matches!(&refused, OpenError::Unfinished { .. }), "{refused:?}");
     let store = settled(&stores, &schema).await;
-    assert!(matches!(stores.detain(&bank()).await, Ok(Arrival::Lived)), "somebody has been there");
+    assert!(matches!(stores.detain(&bank(), "0123").await, Ok(Arrival::Lived)), "somebody has been there");
 
     let mut wanted = everything();
     wanted.lanes.iter_mut().filter(|(lane, _)| *lane == Lane(7)).for_each(|(_, after)| *after = Pos(1));

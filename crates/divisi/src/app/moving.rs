@@ -113,15 +113,21 @@ impl<'a> Journey<'a> {
         let mut done = Vec::new();
         let there = self.server.arrival(&self.name).await?;
         match (self.marked.is_some(), there) {
-            (true, Arrival::Arriving(from)) if self.is_from_here(&from) => {}
+            // The last step alone is to be done.
+            (true, Arrival::Arriving(from))
+                if self.is_from_here(&from) && from.epoch == self.file.epoch() => {}
+            (true, Arrival::Arrived(from)) if !self.is_from_here(&from) => {
+                return Err(MoveError::AnotherFile { service, to }.into());
+            }
             (true, Arrival::Arrived(_) | Arrival::Lived) => {
                 done.push(format!("{service}: it is at {to} already; nothing was to be done"));
                 return Ok(Moved { done, settings: self.settings() });
             }
-            (true, Arrival::Arriving(_)) => return Err(MoveError::AnotherFile { service, to }.into()),
             (true, Arrival::Taken(found)) => return Err(MoveError::Replaced { service, to, found }.into()),
-            (true, _) => return Err(MoveError::Lost { service, to }.into()),
-            (false, _) => {
+            (true, Arrival::Empty) => return Err(MoveError::Lost { service, to }.into()),
+            // What is in the way, the copy says. One whose file was opened since by a program that knows no marks is
+            // replaced.
+            _ => {
                 let imported = self.copy(true).await?;
                 failpoint::hit("move.committed");
                 self.file.has_moved(&to)?;
@@ -156,14 +162,15 @@ impl<'a> Journey<'a> {
     async fn back(&self) -> Result<Moved, BoxError> {
         let (service, to) = (self.moving.service.clone(), self.to.clone());
         let is_marked = self.marked.is_some();
-        let there = if is_marked {
-            self.server.detain(&self.name).await?
-        } else {
-            self.server.arrival(&self.name).await?
+        let there = match is_marked {
+            true => self.server.detain(&self.name, self.file.identity()).await?,
+            false => self.server.arrival(&self.name).await?,
         };
         match there {
             Arrival::Arriving(from) if self.is_from_here(&from) => {}
-            Arrival::Arriving(_) => return Err(MoveError::AnotherFile { service, to }.into()),
+            Arrival::Arriving(_) | Arrival::Arrived(_) if is_marked => {
+                return Err(MoveError::AnotherFile { service, to }.into());
+            }
             _ if !is_marked => return Err(MoveError::NotMoved { service, to }.into()),
             Arrival::Empty => return Err(MoveError::Lost { service, to }.into()),
             Arrival::Taken(found) => return Err(MoveError::Replaced { service, to, found }.into()),

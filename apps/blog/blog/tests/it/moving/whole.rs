@@ -6,7 +6,7 @@ use divisi_testkit::eventually;
 
 use crate::blog::{Blog, SetUp, Writer};
 use crate::engines::carried;
-use crate::moving::{Places, SERVICES};
+use crate::moving::{Places, SERVICES, command, told};
 use crate::scenario::{POSTS, ROUNDS, in_files, quiet, work_with_breaks};
 use crate::server::wait;
 
@@ -94,4 +94,33 @@ fn a_key_that_was_used_before_the_move_brings_its_answer_after_it() {
     quiet(&mut writer, 1, 2);
     blog.stop();
     assert_eq!(places.sql("comments", "SELECT count(*) FROM comments"), "2");
+}
+
+/// As a user has it: databases made by `provision`, whose roles may open their own alone; no password on a command line.
+#[test]
+fn what_provision_has_made_takes_in_what_was_in_files() {
+    let (server, data) =
+        (wait(divisi_servers::Postgres::launch()), tempfile::tempdir().expect("a directory"));
+    let blog = Blog::start(SetUp::Whole, data.path());
+    let mut writer = Writer::new(blog.address);
+    let post = writer.post("a post", "k1");
+    writer.comment(&post, "an apple", "k2");
+    quiet(&mut writer, 1, 1);
+    blog.stop();
+    let provisioned = crate::moving::blog().args(["provision", "--postgres", &server.url()]).output();
+    let provisioned = provisioned.expect("the blog runs");
+    assert!(provisioned.status.success(), "{}", told(&provisioned));
+    let file = data.path().join("divisi.toml");
+    std::fs::write(&file, &provisioned.stdout).expect("a file");
+    let config = ["--config", file.to_str().expect("text")];
+    for service in SERVICES {
+        let moved =
+            command(&["move", service], data.path(), &config, "").wait_with_output().expect("it ends");
+        assert!(moved.status.success(), "{}", told(&moved));
+    }
+    let blog = Blog::start_with(SetUp::Split, data.path(), |start| start.with(config[0]).with(config[1]));
+    let mut writer = Writer::new(blog.address);
+    writer.comment(&post, "another", "k3");
+    quiet(&mut writer, 1, 2);
+    blog.stop();
 }
