@@ -6,6 +6,7 @@ mod crash;
 mod fixture;
 mod full;
 mod groups;
+mod leaving;
 mod opening;
 mod own_process;
 mod retention;
