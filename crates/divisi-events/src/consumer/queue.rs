@@ -48,6 +48,8 @@ enum Hold {
         since: Instant,
         attempts: u32,
         alarmed: bool,
+        /// Whether the store is what it waits for.
+        for_store: bool,
     },
     /// Too much failed: one event at `until`.
     Paused {
@@ -238,9 +240,24 @@ impl Queue {
         };
         self.let_go();
         if !self.is_stopped() {
-            self.hold = Hold::BackOff { until: now + delay(attempts), since, attempts, alarmed };
+            let until = now + delay(attempts);
+            self.hold = Hold::BackOff { until, since, attempts, alarmed, for_store: false };
         }
         attempts
+    }
+
+    /// It backs off because of the store, and every other lane will hear when that works again.
+    pub(super) fn waits_for_store(&mut self) {
+        if let Hold::BackOff { for_store, .. } = &mut self.hold {
+            *for_store = true;
+        }
+    }
+
+    /// Another lane has found that the store works: whoever waits for it does so no longer.
+    pub(super) fn store_works(&mut self, now: Instant) {
+        if let Hold::BackOff { until, for_store: true, .. } = &mut self.hold {
+            *until = now.min(*until);
+        }
     }
 
     /// Whether it is time to tell somebody, for the first time in a row of attempts.

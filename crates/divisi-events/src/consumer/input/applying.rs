@@ -68,6 +68,8 @@ impl Input {
                 if handled > 0 || halted.is_none() {
                     self.goes_on(n);
                 }
+                // After a long absence each of them would find out by itself, up to half a minute later.
+                self.lanes.iter_mut().for_each(|queue| queue.store_works(now));
                 self.tell(|status| {
                     status.handled += handled;
                     if let Some(lane) = status.lanes.get_mut(n) {
@@ -139,6 +141,9 @@ impl Input {
             }
         }
         self.back_off(n, error.message, now);
+        if !guilty && let Some(queue) = self.lanes.get_mut(n) {
+            queue.waits_for_store();
+        }
     }
 
     pub(super) fn halt(&mut self, n: usize, halt: Halt, now: Instant) {

@@ -78,6 +78,23 @@ async fn a_lane_that_backs_off_holds_nothing_and_waits_longer_each_time() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_lane_that_waits_for_the_store_hears_that_it_works_and_one_that_waits_for_a_handler_does_not() {
+    let long = |_| Duration::from_secs(30);
+    let (mut of_store, mut of_handler) = (queue(0, 1..=5), queue(0, 1..=5));
+    of_store.back_off(Instant::now(), long);
+    of_store.waits_for_store();
+    of_handler.back_off(Instant::now(), long);
+    for queue in [&mut of_store, &mut of_handler] {
+        queue.store_works(Instant::now());
+    }
+    assert!(of_store.wants(100, Instant::now()));
+    assert!(!of_handler.wants(100, Instant::now()));
+    assert_eq!(of_store.back_off(Instant::now(), long), 2, "it is the same row of attempts");
+    of_store.store_works(Instant::now());
+    assert!(!of_store.wants(100, Instant::now()), "what it waits for now is another thing");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_paused_lane_tries_one_event_with_care() {
     let mut queue = Queue::new(Lane(3), Pos(0));
     queue.pause(Instant::now() + Duration::from_secs(10));
