@@ -50,7 +50,7 @@ type Passed = BTreeMap<String, bool>;
 pub(crate) fn faults() -> anyhow::Result<()> {
     needs::all()?;
     servers::servers()?;
-    let began = Instant::now();
+    let (began, conditions) = (Instant::now(), page::conditions());
     let form = std::env::var(FORM).unwrap_or_else(|_| "whole".to_owned());
     let rows = rows()?;
     let scratch = tempfile::tempdir().context("no directory for the figures")?;
@@ -83,7 +83,7 @@ pub(crate) fn faults() -> anyhow::Result<()> {
     let figures = fs::read_to_string(&path).context("the bank left no figures")?;
     let figures: Result<Vec<Figure>, _> = figures.lines().map(serde_json::from_str).collect();
     let figures = figures.context("the bank's figures cannot be read")?;
-    let page = page::page(&form, began.elapsed(), &figures, &rows, &passed);
+    let page = page::page(&conditions, &form, began.elapsed(), &figures, &rows, &passed);
     fs::write(root().join("docs/faults_results.md"), page).context("cannot write docs/faults_results.md")?;
     let broken: Vec<&String> = passed.iter().filter(|(_, well)| !**well).map(|(name, _)| name).collect();
     let missing: Vec<&String> =

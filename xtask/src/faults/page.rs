@@ -9,22 +9,38 @@ use super::{Figure, Passed, Row};
 use crate::command::root;
 use crate::servers;
 
+/// When, of what and where a run is made: asked before it begins.
+pub(super) fn conditions() -> String {
+    format!(
+        "on {}, at commit {}, on {}, load {}; {}",
+        said("date", &["-u", "+%F"]),
+        said("git", &["rev-parse", "--short", "HEAD"]),
+        machine(),
+        load(),
+        servers::versions(),
+    )
+}
+
 /// All of docs/faults_results.md.
-pub(super) fn page(form: &str, took: Duration, figures: &[Figure], rows: &[Row], passed: &Passed) -> String {
+pub(super) fn page(
+    conditions: &str,
+    form: &str,
+    took: Duration,
+    figures: &[Figure],
+    rows: &[Row],
+    passed: &Passed,
+) -> String {
     let mut page = format!(
         "# What the faults of the catalogue did\n\n\
-         Written by `cargo xtask faults` on {}, at commit {}, never by hand. The {form} form, in {:.0} minutes, on {}; {}.\n\n\
+         Written by `cargo xtask faults`, never by hand: {conditions}. The {form} form, in {:.0} minutes; the load was {} at the end.\n\n\
          ## A bank on real engines, under load\n\n\
          Real processes and real servers ([faults.md](faults.md)). *events* are all that were appended; *lost* and *doubled* count effects in every reader against \
          what callers were told; *worst wait* is the longest between an event's append and its effect while the fault lasted, *p99 after* is from three seconds after the \
          fault's beginning.\n\n\
          | fault | what was done | engine | events | lost | doubled | worst wait | p99 after | | verdict |\n\
          |---|---|---|--:|--:|--:|--:|--:|---|---|\n",
-        said("date", &["-u", "+%F"]),
-        said("git", &["rev-parse", "--short", "HEAD"]),
         took.as_secs_f64() / 60.0,
-        machine(),
-        servers::versions(),
+        load(),
     );
     let mut figures: Vec<&Figure> = figures.iter().collect();
     figures.sort_by_key(|figure| figure.faults.first().map(|fault| number(fault)));
@@ -99,6 +115,12 @@ fn machine() -> String {
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     let cpu = cpu.map_or_else(|| "a processor without a name".to_owned(), |(_, name)| name.to_owned());
     format!("{cores} cores, {cpu}, Linux {}", read("/proc/sys/kernel/osrelease").trim())
+}
+
+/// How busy the machine was in the last minute.
+fn load() -> String {
+    let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    load.split(' ').next().unwrap_or_default().to_owned()
 }
 
 /// What a program says, in one line.

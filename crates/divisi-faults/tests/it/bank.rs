@@ -64,6 +64,8 @@ pub(crate) struct Bank {
     addresses: BTreeMap<&'static str, SocketAddr>,
     variables: Vec<(String, String)>,
     running: BTreeMap<&'static str, Process>,
+    /// Second processes of services.
+    twins: Vec<(&'static str, Process)>,
     _alone: MutexGuard<'static, ()>,
 }
 
@@ -83,6 +85,7 @@ impl Bank {
             addresses: ALL.map(|name| (name, free_address())).into(),
             variables: Vec::new(),
             running: BTreeMap::new(),
+            twins: Vec::new(),
             _alone: alone,
         };
         if let Some(postgres) = bank.postgres.clone() {
@@ -152,6 +155,15 @@ impl Bank {
         self.running.insert(name, process);
     }
 
+    /// Starts a second process of a service, on the same database. Whoever is started from then on finds that one.
+    pub(crate) fn start_twin(&mut self, name: &'static str) {
+        self.addresses.insert(name, free_address());
+        // Apart from the first one, whose socket for operators is its own.
+        let mut process = self.of_in(name, &self.data.path().join("twins")).spawn();
+        process.wait_for("it serves", |output| output.contains("  calls ").then_some(()));
+        self.twins.push((name, process));
+    }
+
     /// Starts one that is to kill itself at a point, and waits for nothing.
     pub(crate) fn start_failing(&mut self, name: &'static str, fail: &str) {
         self.start_failing_with(name, fail, &[]);
@@ -208,11 +220,10 @@ impl Bank {
 
     /// Ends every process in order, the edge first; servers go on.
     pub(crate) fn stop_processes(&mut self) {
-        for name in ALL.iter().rev() {
-            if let Some(process) = self.running.remove(name) {
-                let (status, output) = process.stop();
-                assert!(status.success(), "{name} ended with {status}:\n{output}");
-            }
+        let running = ALL.iter().rev().filter_map(|name| Some((*name, self.running.remove(name)?)));
+        for (name, process) in running.chain(self.twins.drain(..)) {
+            let (status, output) = process.stop();
+            assert!(status.success(), "{name} ended with {status}:\n{output}");
         }
     }
 
@@ -223,9 +234,12 @@ impl Bank {
     }
 
     fn of(&self, name: &'static str) -> Start {
-        let mut start = Start::new(env!("CARGO_BIN_EXE_bank"), self.data.path())
-            .with(name)
-            .listening(self.addresses["gateway"]);
+        self.of_in(name, self.data.path())
+    }
+
+    fn of_in(&self, name: &'static str, data: &Path) -> Start {
+        let mut start =
+            Start::new(env!("CARGO_BIN_EXE_bank"), data).with(name).listening(self.addresses["gateway"]);
         for (other, address) in self.addresses.iter().filter(|(other, _)| **other != "gateway") {
             let variable = format!("DIVISI_SERVICES__{}__ADDRESS", other.to_uppercase());
             start = start.variable(&variable, address.to_string());

@@ -21,3 +21,4 @@ mod servers;
 mod standbys;
 mod stops;
 mod truth;
+mod zombies;
