@@ -216,6 +216,10 @@ fn a_service_may_be_a_user_of_its_own_to_the_broker() {
         mistakes("services.posts.carrier_password = \"secret\"", &[]),
         "divisi.toml:1: `services.posts.carrier_password`: a password of nobody; `services.posts.carrier_user` says whose it is"
     );
+    assert_eq!(
+        mistakes("carrier.mechanism = \"scram\"", &[]),
+        "divisi.toml:1: `carrier.mechanism` is the string \"scram\", but must be \"PLAIN\", \"SCRAM-SHA-256\" or \"SCRAM-SHA-512\""
+    );
     let slip = mistakes("services.posts.carrier_password = 7", &[]);
     assert!(slip.ends_with("must be a text; its value is not shown here"), "{slip}");
 }
