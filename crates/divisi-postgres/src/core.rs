@@ -9,7 +9,7 @@ use divisi_store::{Class, Committed, Epoch, Lane, Pos, Record, StoreError, Store
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout};
 
-use crate::epochs::{self, Reason};
+use crate::epochs::{self, Begun, Reason};
 use crate::error::store_error;
 use crate::link::{Link, Permits};
 use crate::options::Options;
@@ -132,11 +132,18 @@ impl Core {
         let link = self.begin(Some(Class::Call), epochs::BEGIN).await?;
         let now = self.options.clock.now();
         let begun = epochs::begin(link, reason, now, self.options.epochs_kept).await;
-        if let Ok((epoch, true)) = begun {
-            tracing::warn!(service.name = %self.source, log.epoch = epoch.0, "epoch {epoch} of the log of `{}` begins", self.source);
-        }
         match begun {
-            Ok((epoch, _)) => {
+            Ok(begun) => {
+                let (Begun::Before(epoch) | Begun::First(epoch) | Begun::Another(epoch)) = begun;
+                match begun {
+                    Begun::Before(_) => {}
+                    Begun::First(_) => {
+                        tracing::info!(service.name = %self.source, log.epoch = epoch.0, "the log of `{}` begins, with epoch {epoch}", self.source);
+                    }
+                    Begun::Another(_) => {
+                        tracing::warn!(service.name = %self.source, log.epoch = epoch.0, "epoch {epoch} of the log of `{}` begins", self.source);
+                    }
+                }
                 self.enter(epoch);
                 Ok(epoch)
             }

@@ -22,7 +22,18 @@ pub(crate) enum Reason {
     Above(Epoch),
 }
 
-/// Begins an epoch in the transaction of `link` and commits it; the epoch of today, and whether it is a new one.
+/// The epoch of today.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Begun {
+    /// It had begun before.
+    Before(Epoch),
+    /// It is the first of a new database.
+    First(Epoch),
+    /// It follows another: the database went on, or back, to another life.
+    Another(Epoch),
+}
+
+/// Begins an epoch in the transaction of `link` and commits it.
 ///
 /// All lanes are locked, in the order in which writers lock them: whoever appends does it wholly before or after.
 /// Instances that see the same at the same time begin one epoch: who comes second looks again and finds it begun.
@@ -31,7 +42,7 @@ pub(crate) async fn begin(
     reason: Reason,
     now: Timestamp,
     kept: u32,
-) -> Result<(Epoch, bool), StoreError> {
+) -> Result<Begun, StoreError> {
     link.ours("SELECT epoch FROM divisi_meta FOR UPDATE", &[]).await?;
     link.ours("SELECT 1 FROM divisi_lane ORDER BY topic, lane FOR NO KEY UPDATE", &[]).await?;
     let sql = "SELECT greatest(m.epoch, (SELECT max(epoch) FROM divisi_epoch)), m.db_identity, divisi_identity(), m.source FROM divisi_meta m";
@@ -46,7 +57,7 @@ pub(crate) async fn begin(
     let above = match reason {
         Reason::OtherLife if known == here && stored > 0 => {
             link.roll_back().await;
-            return Ok((Epoch(stored), false));
+            return Ok(Begun::Before(Epoch(stored)));
         }
         Reason::OtherLife => Epoch(stored),
         Reason::Above(above) => above.max(Epoch(stored)),
@@ -61,7 +72,8 @@ pub(crate) async fn begin(
     link.ours(forks, &[&epoch.0]).await?;
     prune(&mut link, epoch, kept).await?;
     match link.commit(async |_| Ok(())).await {
-        Ending::Committed(()) => Ok((epoch, true)),
+        Ending::Committed(()) if stored == 0 => Ok(Begun::First(epoch)),
+        Ending::Committed(()) => Ok(Begun::Another(epoch)),
         Ending::Undone(error) | Ending::Unknown(error) => Err(error),
     }
 }
