@@ -96,10 +96,16 @@ struct Shared {
 }
 
 impl Shared {
+    /// How much of an input may be in hand.
+    fn queue_bytes_max(&self) -> usize {
+        let ConsumerOptions { queue_bytes_max, queue_bytes_max_at_a_server, .. } = self.options;
+        if self.suspends { queue_bytes_max_at_a_server } else { queue_bytes_max }
+    }
+
     /// How long `tx` may go on.
     fn span_max(&self, tx: &Tx) -> Option<Duration> {
         if self.suspends {
-            return self.options.batch_time_max;
+            return self.options.batch_work_max_at_a_server;
         }
         let max = self.options.batch_work_max?;
         Some(if tx.is_awaited() { max.min(options::BATCH_WORK_WHILE_CALLS_WAIT) } else { max })

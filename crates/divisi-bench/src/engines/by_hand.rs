@@ -3,7 +3,8 @@
 //! A transaction appends a batch of events to a table with a serial id. Twelve workers, each with a share of the keys and a
 //! connection, take up to a hundred of them, from the table or from the broker, and write a row for each and how far they are in one
 //! transaction, whose statements are all sent before the first answer. Nothing here survives a crash at the wrong moment: positions
-//! are not dense, what a broker loses is lost, and nobody looks for it.
+//! are not dense, what a broker loses is lost, and nobody looks for it. Where the table itself is read, sellers append one after the
+//! other: else a worker that has seen one id never comes back for a lower one that is committed later.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -66,8 +67,8 @@ pub(super) async fn connect(url: &str) -> anyhow::Result<Client> {
 
 /// What brings events from the shop to the workers.
 enum Spread {
-    /// They look when something was appended.
-    Log(Vec<Notify>),
+    /// They look when something was appended; one appends at a time.
+    Log(Vec<Notify>, tokio::sync::Mutex<()>),
     Nats(jetstream::Context),
     Kafka(FutureProducer),
 }
@@ -116,7 +117,7 @@ impl ByHand {
         let spread = Arc::new(Spread::open(servers, by, &topic).await?);
         let mut sources = Vec::new();
         match &*spread {
-            Spread::Log(_) => {
+            Spread::Log(..) => {
                 for worker in 0..CONSUMERS {
                     let client = connect(&url).await?;
                     let page = format!(
@@ -176,9 +177,14 @@ impl Seller {
         let workers: Vec<i32> = keys.iter().map(|key| i32::from(lane_of(key, CONSUMERS as u16))).collect();
         let payloads = events.iter().map(serde_json::to_vec).collect::<Result<Vec<Payload>, _>>()?;
         let headers = vec![HEADERS; events.len()];
+        let alone = match &*self.spread {
+            Spread::Log(_, appending) => Some(appending.lock().await),
+            Spread::Nats(_) | Spread::Kafka(_) => None,
+        };
         self.client.execute(&self.append, &[&workers, &keys, &headers, &payloads]).await?;
+        drop(alone);
         match &*self.spread {
-            Spread::Log(waiting) => {
+            Spread::Log(waiting, _) => {
                 for (worker, waiting) in waiting.iter().enumerate() {
                     if workers.contains(&(worker as i32)) {
                         waiting.notify_one();
@@ -213,7 +219,7 @@ impl Seller {
 impl Spread {
     async fn open(servers: &Servers, by: By, topic: &str) -> anyhow::Result<Spread> {
         Ok(match by {
-            By::Log => Spread::Log((0..CONSUMERS).map(|_| Notify::new()).collect()),
+            By::Log => Spread::Log((0..CONSUMERS).map(|_| Notify::new()).collect(), Default::default()),
             By::Nats => {
                 let jetstream = jetstream::new(async_nats::connect(servers.nats.url()).await?);
                 let subjects = vec![format!("{topic}.*")];
@@ -287,7 +293,7 @@ impl Source {
                     *at = last.try_get(0)?;
                     return rows.iter().map(|row| Ok(row.try_get(1)?)).collect();
                 }
-                if let Spread::Log(waiting) = &**spread {
+                if let Spread::Log(waiting, _) = &**spread {
                     waiting.get(*worker).context("a worker beyond the last")?.notified().await;
                 }
             },

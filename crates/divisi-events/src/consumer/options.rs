@@ -11,12 +11,15 @@ pub const BATCH_WORK_MAX: Duration = Duration::from_micros(500);
 pub const BATCH_WORK_WHILE_CALLS_WAIT: Duration = Duration::from_micros(200);
 /// Time of one transaction at the most where the store waits for a server: nobody but its own lane waits for it, and each
 /// statement takes as long as a trip there, so that a fifth of a hundred events would be a batch otherwise.
-pub const BATCH_TIME_MAX: Duration = Duration::from_millis(20);
+pub const BATCH_WORK_MAX_AT_A_SERVER: Duration = Duration::from_millis(20);
 /// Transactions of one input under way at once: as many as there are lanes, since those that wait together commit
 /// together.
 pub const TRANSACTIONS_MAX: usize = 64;
 /// Bytes that wait to be applied before no more are asked for: one answer is applied while the next is on its way.
 pub const QUEUE_BYTES_MAX: usize = 256 * 1024;
+/// The same where the store waits for a server: there a transaction costs several trips and a sync of its own, so each lane
+/// should have a batch in hand when its turn comes.
+pub const QUEUE_BYTES_MAX_AT_A_SERVER: usize = 2 * 1024 * 1024;
 /// Attempts of an error that is neither known to pass nor known to stay.
 pub const ATTEMPTS_MAX: u32 = 5;
 /// How long a lane may wait for something to pass before somebody is told.
@@ -39,12 +42,14 @@ pub struct ConsumerOptions {
     /// Work of one transaction where the store works in this process, as SQLite does; none: by count alone. See
     /// [`BATCH_WORK_MAX`].
     pub batch_work_max: Option<Duration>,
-    /// The same where the store waits for a server, as PostgreSQL does; see [`BATCH_TIME_MAX`].
-    pub batch_time_max: Option<Duration>,
+    /// The same where the store waits for a server, as PostgreSQL does; see [`BATCH_WORK_MAX_AT_A_SERVER`].
+    pub batch_work_max_at_a_server: Option<Duration>,
     /// Transactions of one input under way; see [`TRANSACTIONS_MAX`].
     pub transactions_max: usize,
     /// Bytes of one input that wait to be applied; see [`QUEUE_BYTES_MAX`].
     pub queue_bytes_max: usize,
+    /// The same where the store waits for a server, as PostgreSQL does; see [`QUEUE_BYTES_MAX_AT_A_SERVER`].
+    pub queue_bytes_max_at_a_server: usize,
     /// Between two attempts of a lane, or of a question to a source.
     pub backoff: Backoff,
     /// Between two attempts of a parked key.
@@ -88,9 +93,10 @@ impl Default for ConsumerOptions {
         ConsumerOptions {
             batch_events_max: BATCH_EVENTS_MAX,
             batch_work_max: Some(BATCH_WORK_MAX),
-            batch_time_max: Some(BATCH_TIME_MAX),
+            batch_work_max_at_a_server: Some(BATCH_WORK_MAX_AT_A_SERVER),
             transactions_max: TRANSACTIONS_MAX,
             queue_bytes_max: QUEUE_BYTES_MAX,
+            queue_bytes_max_at_a_server: QUEUE_BYTES_MAX_AT_A_SERVER,
             backoff: Backoff { min: Duration::from_millis(50), max: Duration::from_secs(30) },
             redrive: Backoff { min: Duration::from_millis(250), max: Duration::from_secs(30) },
             attempts_max: ATTEMPTS_MAX,
@@ -116,7 +122,11 @@ impl Default for PauseOptions {
 impl ConsumerOptions {
     /// Limits by count alone, for a simulation whose history must not depend on the machine's speed.
     pub fn by_count() -> ConsumerOptions {
-        ConsumerOptions { batch_work_max: None, batch_time_max: None, ..ConsumerOptions::default() }
+        ConsumerOptions {
+            batch_work_max: None,
+            batch_work_max_at_a_server: None,
+            ..ConsumerOptions::default()
+        }
     }
 }
 

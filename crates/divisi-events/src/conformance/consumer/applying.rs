@@ -28,7 +28,7 @@ pub async fn a_batch_ends_when_its_time_is_over(stores: &dyn Stores) {
     const EVENTS: u64 = 40;
     for (name, max) in [("unhurried", None), ("hurried", Some(Duration::ZERO))] {
         let mut bench = Bench::new(stores, name).await;
-        (bench.options.batch_work_max, bench.options.batch_time_max) = (max, max);
+        (bench.options.batch_work_max, bench.options.batch_work_max_at_a_server) = (max, max);
         bench.count("k", 1..=EVENTS as i64);
         let running = bench.start();
         bench.quiet(&running).await;

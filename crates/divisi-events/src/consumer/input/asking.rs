@@ -44,7 +44,7 @@ impl Input {
 
     /// Whether what waits to be applied leaves room for another answer.
     pub(super) fn has_room(&self) -> bool {
-        self.lanes.iter().map(Queue::bytes).sum::<usize>() < self.shared.options.queue_bytes_max
+        self.lanes.iter().map(Queue::bytes).sum::<usize>() < self.shared.queue_bytes_max()
     }
 
     pub(super) fn question(
