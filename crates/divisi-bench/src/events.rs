@@ -1,8 +1,9 @@
 //! Events: what a commit costs, how soon an event arrives, how many do, and what a backlog does to calls.
 
 pub(crate) mod arrival;
-mod backlog;
+pub(crate) mod backlog;
 pub(crate) mod commits;
+pub(crate) mod listening;
 mod place;
 mod plain;
 pub(crate) mod sale;

@@ -36,7 +36,7 @@ pub(super) fn measure(runtime: &Runtime, servers: &Servers, report: &mut Report)
         let place = Place::open(runtime, servers, by, "arrival", hear.clone())?;
         let listening = place.listen(runtime);
         runtime.block_on(announce(&place.shop, &hear, 0, SETTLING))?;
-        runtime.block_on(listening.until_soon(SETTLING as i64))?;
+        runtime.block_on(listening.until(SETTLING as i64))?;
         places.push((by, hear, place, listening, Found::default(), Vec::new()));
     }
     for round in 0..ROUNDS {
@@ -44,7 +44,7 @@ pub(super) fn measure(runtime: &Runtime, servers: &Servers, report: &mut Report)
             let first = SETTLING + round * (WARM_UP + EVENTS);
             runtime.block_on(announce(&place.shop, hear, first, WARM_UP))?;
             let announced = runtime.block_on(announce(&place.shop, hear, first + WARM_UP, EVENTS))?;
-            runtime.block_on(listening.until_soon((first + WARM_UP + EVENTS) as i64))?;
+            runtime.block_on(listening.until((first + WARM_UP + EVENTS) as i64))?;
             found.push(&announced, hear)?;
             if *by != By::Log {
                 carried.push(100.0 * listening.on_carrier());

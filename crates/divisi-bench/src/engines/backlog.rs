@@ -2,12 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, anyhow};
-use divisi::{Answer, Context, Store, Tx};
+use anyhow::Context as _;
 use tokio::runtime::Runtime;
 
-use super::place::{By, Listening, Place, Servers};
+use super::place::{By, Place, Servers};
 use crate::events::arrival::announce;
+use crate::events::backlog::make;
+use crate::events::listening::Listening;
 use crate::events::sale::{Hear, SHELVES, Sold};
 use crate::report::{Aim, Report};
 
@@ -31,9 +32,11 @@ pub(super) fn measure(runtime: &Runtime, servers: &Servers, report: &mut Report)
         let place = Place::open(runtime, servers, by, "backlog", hear.clone())?;
         let listening = place.listen(runtime);
         runtime.block_on(announce(&place.shop, &hear, 0, SETTLING))?;
-        runtime.block_on(listening.until_soon(SETTLING as i64))?;
+        runtime.block_on(listening.until(SETTLING as i64))?;
         runtime.block_on(listening.stop())?;
-        runtime.block_on(make(&place.shop))?;
+        // Beyond the events whose time is noted.
+        let event = |n| Sold::new(n % SHELVES, SETTLING + n);
+        runtime.block_on(make(&place.shop, (EVENTS, AT_ONCE), event))?;
         let before = resident_mb()?;
         let began = Instant::now();
         let listening = place.listen(runtime);
@@ -56,26 +59,9 @@ pub(super) fn measure(runtime: &Runtime, servers: &Servers, report: &mut Report)
     Ok(())
 }
 
-async fn make(shop: &Store) -> anyhow::Result<()> {
-    let cx = Context::root("bench");
-    for first in (0..EVENTS).step_by(AT_ONCE as usize) {
-        let made: Answer<()> = shop
-            .transact(&cx, async |tx: &mut Tx| {
-                for n in first..first + AT_ONCE {
-                    // Beyond the events whose time is noted.
-                    tx.emit(Sold::new(n % SHELVES, SETTLING + n));
-                }
-                Ok(())
-            })
-            .await;
-        made.map_err(|error| anyhow!("{error:?}"))?;
-    }
-    Ok(())
-}
-
 /// Waits until all of it has taken effect; the most memory seen, and the share of lanes that followed the carrier.
 async fn watched(listening: &Listening) -> anyhow::Result<(f64, f64)> {
-    let all = listening.until((SETTLING + EVENTS) as i64, PATIENCE);
+    let all = listening.until_within(PATIENCE, (SETTLING + EVENTS) as i64);
     tokio::pin!(all);
     let (mut most, mut carried, mut looks) = (0_f64, 0.0, 0_u32);
     loop {

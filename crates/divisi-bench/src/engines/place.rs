@@ -1,22 +1,19 @@
 //! The servers, and a shop and a listener on them.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use anyhow::{Context as _, anyhow};
+use anyhow::anyhow;
 use divisi::Store;
-use divisi::events::consumer::{Consumer, ConsumerStatus, Observer};
-use divisi::events::lane::Input;
+use divisi::events::consumer::Consumer;
 use divisi::events::relay::{Leased, Relay};
 use divisi::events::{Carrier, Feed, Handlers, Listeners, Log, LogOptions};
 use divisi::store::{Lane, Schema, StoreName};
 use divisi::{Event as _, contract::event::LANES};
 use divisi_servers::{kafka, nats, postgres};
 use tokio::runtime::Runtime;
-use tokio::sync::watch;
-use tokio::task::JoinHandle;
 
-use crate::events::sale::{self, Hear, PATIENCE, Sold};
+use crate::events::listening::Listening;
+use crate::events::sale::{self, Hear, Sold};
 use crate::runtime::Owned;
 
 /// How many connections a store has, ours and by hand.
@@ -47,13 +44,6 @@ pub(super) struct Place {
     carrier: Option<Arc<dyn Carrier>>,
     hear: Hear,
     _tasks: Vec<Owned>,
-}
-
-/// A consumer at work.
-pub(super) struct Listening {
-    pub(super) observer: Observer,
-    stop: watch::Sender<bool>,
-    task: JoinHandle<()>,
 }
 
 impl By {
@@ -149,17 +139,7 @@ impl Place {
         if let Some(carrier) = &self.carrier {
             consumer = consumer.via(Arc::clone(carrier));
         }
-        let observer = consumer.observe();
-        let (stop, mut stopped) = watch::channel(false);
-        let task = runtime.spawn(async move {
-            consumer
-                .run(async move {
-                    // A sender that is gone is a stop too.
-                    let _ = stopped.wait_for(|stop| *stop).await;
-                })
-                .await;
-        });
-        Listening { observer, stop, task }
+        Listening::start(runtime, consumer)
     }
 }
 
@@ -167,50 +147,6 @@ impl Drop for Place {
     fn drop(&mut self) {
         self.log.close();
     }
-}
-
-impl Listening {
-    /// How many events have taken effect.
-    pub(super) fn applied(&self) -> i64 {
-        applied(&self.observer.status())
-    }
-
-    /// The share of lanes that follow the carrier now.
-    pub(super) fn on_carrier(&self) -> f64 {
-        let status = self.observer.status();
-        let lanes: Vec<_> = status.inputs.iter().flat_map(|input| &input.lanes).collect();
-        let carried = lanes.iter().filter(|lane| lane.input == Input::Carrier).count();
-        carried as f64 / lanes.len().max(1) as f64
-    }
-
-    /// How often a lane has gone from the carrier to the log.
-    pub(super) fn falls(&self) -> u64 {
-        self.observer.status().inputs.iter().map(|input| input.falls).sum()
-    }
-
-    /// Waits until so many events have taken effect.
-    pub(super) async fn until(&self, count: i64, patience: Duration) -> anyhow::Result<()> {
-        let all = self.observer.until(|status| applied(status) >= count);
-        tokio::time::timeout(patience, all)
-            .await
-            .with_context(|| format!("{} of {count} events came in {patience:?}", self.applied()))
-    }
-
-    /// Waits until so many events have taken effect, as long as a benchmark waits for what must happen.
-    pub(super) async fn until_soon(&self, count: i64) -> anyhow::Result<()> {
-        self.until(count, PATIENCE).await
-    }
-
-    /// Ends what it is doing and stops.
-    pub(super) async fn stop(self) -> anyhow::Result<()> {
-        self.stop.send_replace(true);
-        self.task.await.context("the consumer panicked")
-    }
-}
-
-fn applied(status: &ConsumerStatus) -> i64 {
-    let lanes = status.inputs.iter().flat_map(|input| &input.lanes);
-    lanes.map(|lane| lane.pos.0).sum()
 }
 
 /// A service's store in a database of its own.

@@ -14,8 +14,9 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use super::by_hand::{ByHand, Seller, Statements};
-use super::place::{By, Listening, Place, Servers};
+use super::place::{By, Place, Servers};
 use crate::events::arrival::announce;
+use crate::events::listening::Listening;
 use crate::events::sale::{Hear, SHELVES, Sold};
 use crate::report::{Aim, Report};
 
@@ -50,7 +51,7 @@ pub(super) fn measure(runtime: &Runtime, servers: &Servers, report: &mut Report)
         let place = Arc::new(Place::open(runtime, servers, by, "saturation", hear.clone())?);
         let listening = Arc::new(place.listen(runtime));
         runtime.block_on(announce(&place.shop, &hear, 0, SETTLING))?;
-        runtime.block_on(listening.until_soon(SETTLING as i64))?;
+        runtime.block_on(listening.until(SETTLING as i64))?;
         let pipelined = ByHand::open(runtime, servers, by, Statements::Pipelined)?;
         let awaited = ByHand::open(runtime, servers, by, Statements::Awaited)?;
         let (pipelined, awaited) = (Arc::new(pipelined), Arc::new(awaited));

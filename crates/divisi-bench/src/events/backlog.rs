@@ -62,7 +62,8 @@ impl Visits for Service {
 pub(super) fn measure(runtime: &Runtime, report: &mut Report) -> anyhow::Result<()> {
     let services = Services::open(runtime, Between::Process, Hear::new(0))?;
     let start = Instant::now();
-    runtime.block_on(make(&services.shop.store))?;
+    let event = |n| Sold { shelf: n % SHELVES, n: 0, note: String::new() };
+    runtime.block_on(make(&services.shop.store, (EVENTS, AT_ONCE), event))?;
     report.condition(format!(
         "backlog: {EVENTS} events, made in {:.0?}; calls of the listener every {EVERY:?}, in process: a transaction of one UPDATE, a read \
          of one row; {ROUNDS} rounds in turn of {SPAN:?} idle and {SPAN:?} while it works the backlog off, which it never finished",
@@ -108,14 +109,17 @@ pub(super) fn measure(runtime: &Runtime, report: &mut Report) -> anyhow::Result<
     Ok(())
 }
 
-async fn make(shop: &Store) -> anyhow::Result<()> {
+/// Makes a backlog of so many events, in transactions of so many.
+pub(crate) async fn make(
+    shop: &Store,
+    (events, at_once): (u64, u64),
+    event: impl Fn(u64) -> Sold + Sync,
+) -> anyhow::Result<()> {
     let cx = Context::root("bench");
-    for first in (0..EVENTS).step_by(AT_ONCE as usize) {
+    for first in (0..events).step_by(at_once as usize) {
         let made: Answer<()> = shop
             .transact(&cx, async |tx: &mut Tx| {
-                for n in first..first + AT_ONCE {
-                    tx.emit(Sold { shelf: n % SHELVES, n: 0, note: String::new() });
-                }
+                (first..first + at_once).for_each(|n| tx.emit(event(n)));
                 Ok(())
             })
             .await;

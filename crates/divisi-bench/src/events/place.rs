@@ -3,9 +3,8 @@
 use std::future::pending;
 use std::sync::Arc;
 
-use anyhow::Context as _;
 use divisi::call::{Client as _, Place as Way, Route};
-use divisi::events::consumer::{Consumer, Observer};
+use divisi::events::consumer::Consumer;
 use divisi::events::{EventLogClient, Feed, Handlers, Listeners, Log, LogOptions};
 use divisi::sqlite::{Options, Sqlite, SqliteStore};
 use divisi::store::{Schema, StoreName};
@@ -13,10 +12,9 @@ use divisi::{Event, Store};
 use divisi_tcp::{Client, ClientOptions, Limits, Server};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
-use tokio::sync::watch;
-use tokio::task::JoinHandle;
 
-use super::sale::{self, Hear, PATIENCE, Sold};
+use super::listening::Listening;
+use super::sale::{self, Hear, Sold};
 use crate::runtime::Owned;
 
 /// One service's file, open.
@@ -53,13 +51,6 @@ pub(super) struct Services {
     feed: Arc<dyn Feed>,
     hear: Hear,
     _tasks: Vec<Owned>,
-}
-
-/// A consumer at work.
-pub(super) struct Listening {
-    pub(super) observer: Observer,
-    stop: watch::Sender<bool>,
-    task: JoinHandle<()>,
 }
 
 impl Services {
@@ -101,17 +92,7 @@ impl Services {
             Sold::TOPIC,
             Arc::clone(&self.feed),
         );
-        let observer = consumer.observe();
-        let (stop, mut stopped) = watch::channel(false);
-        let task = runtime.spawn(async move {
-            consumer
-                .run(async move {
-                    // A sender that is gone is a stop too.
-                    let _ = stopped.wait_for(|stop| *stop).await;
-                })
-                .await;
-        });
-        Listening { observer, stop, task }
+        Listening::start(runtime, consumer)
     }
 }
 
@@ -119,30 +100,4 @@ impl Drop for Services {
     fn drop(&mut self) {
         self.log.close();
     }
-}
-
-impl Listening {
-    /// How many events of the topic have taken effect.
-    pub(super) fn applied(&self) -> i64 {
-        applied(&self.observer.status())
-    }
-
-    /// Waits until so many have.
-    pub(super) async fn until(&self, count: i64) -> anyhow::Result<()> {
-        let all = self.observer.until(|status| applied(status) >= count);
-        tokio::time::timeout(PATIENCE, all)
-            .await
-            .with_context(|| format!("{} of {count} events came in {PATIENCE:?}", self.applied()))
-    }
-
-    /// Ends what it is doing and stops.
-    pub(super) async fn stop(self) -> anyhow::Result<()> {
-        self.stop.send_replace(true);
-        self.task.await.context("the consumer panicked")
-    }
-}
-
-fn applied(status: &divisi::events::consumer::ConsumerStatus) -> i64 {
-    let lanes = status.inputs.iter().flat_map(|input| &input.lanes);
-    lanes.map(|lane| lane.pos.0).sum()
 }
