@@ -125,7 +125,7 @@ impl<'a> FromSql<'a> for Found {
 }
 
 /// The type below a domain.
-fn base(of: &Type) -> &Type {
+pub(crate) fn base(of: &Type) -> &Type {
     match of.kind() {
         Kind::Domain(inner) => base(inner),
         _ => of,

@@ -2,10 +2,11 @@
 
 use std::fmt;
 
-use tokio_postgres::types::{FromSql, IsNull, Kind, ToSql, Type, to_sql_checked};
+use bytes::{BufMut, BytesMut};
+use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, to_sql_checked};
 use xxhash_rust::xxh3::xxh3_128;
 
-use bytes::{BufMut, BytesMut};
+use crate::value::base;
 
 /// A table so far. The order of rows does not count.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -89,13 +90,5 @@ impl<'a> FromSql<'a> for Raw<'a> {
 
     fn accepts(_: &Type) -> bool {
         true
-    }
-}
-
-/// The type below a domain.
-fn base(of: &Type) -> &Type {
-    match of.kind() {
-        Kind::Domain(inner) => base(inner),
-        _ => of,
     }
 }
