@@ -13,6 +13,7 @@ use crate::epochs::{self, Begun, Reason};
 use crate::error::store_error;
 use crate::link::{Link, Permits};
 use crate::options::Options;
+use crate::outbox::Ends;
 
 /// One store's share of everything.
 pub(crate) struct Core {
@@ -25,6 +26,7 @@ pub(crate) struct Core {
     free_for_consumers: Arc<Semaphore>,
     listener: Mutex<Option<Arc<dyn Committed>>>,
     epoch: AtomicI64,
+    pub(crate) ends: Ends,
     forgets: AtomicU64,
     /// Something was appended here: other instances may be told.
     pub(crate) appended: Notify,
@@ -37,6 +39,7 @@ impl Core {
         Core {
             source,
             options,
+            ends: Ends::new(&topics),
             topics,
             pool,
             free: Arc::new(Semaphore::new(connections)),
@@ -165,6 +168,7 @@ impl Core {
     pub(crate) fn committed(&self, records: &[Arc<Record>]) {
         if let Some(record) = records.first() {
             self.enter(record.epoch);
+            self.ends.reached(records);
             if let Some(listener) = self.listener() {
                 listener.committed(records);
             }
@@ -182,6 +186,7 @@ impl Core {
     /// Tells the listener that nothing in memory may be trusted any more.
     pub(crate) fn forget(&self) {
         self.forgets.fetch_add(1, Ordering::SeqCst);
+        self.ends.forget();
         if let Some(listener) = self.listener() {
             listener.forget();
         }

@@ -9,6 +9,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use deadpool_postgres::{Client, Object};
+use divisi_store::backend::{Question, TwoAnswers};
 use divisi_store::{Row, StoreError, StoreErrorKind, ValueRef};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
@@ -137,6 +138,31 @@ impl Link {
         let bound: Vec<&(dyn ToSql + Sync)> = bound.iter().map(|value| value as _).collect();
         let rows = self.run(async |client: &Client| client.query(&statement, &bound).await).await?;
         rows.iter().map(row).collect()
+    }
+
+    /// Runs two queries, sent together; the rows of both.
+    pub(crate) async fn query_two(
+        &mut self,
+        first: Question<'_>,
+        second: Question<'_>,
+    ) -> Result<TwoAnswers, StoreError> {
+        let (one, other) = (self.prepare(first.0).await?, self.prepare(second.0).await?);
+        let (of_one, of_other) = (bind(&one, first.1)?, bind(&other, second.1)?);
+        let of_one: Vec<&(dyn ToSql + Sync)> = of_one.iter().map(|value| value as _).collect();
+        let of_other: Vec<&(dyn ToSql + Sync)> = of_other.iter().map(|value| value as _).collect();
+        let (first, second) = self
+            .run(async |client: &Client| {
+                // Both answers are read, whatever the first one says: nothing may be left on the way.
+                let both = tokio::join!(
+                    biased;
+                    client.query(&one, &of_one),
+                    client.query(&other, &of_other),
+                );
+                Ok((both.0?, both.1?))
+            })
+            .await?;
+        let rows = |found: Vec<tokio_postgres::Row>| found.iter().map(row).collect::<Result<_, _>>();
+        Ok((rows(first)?, rows(second)?))
     }
 
     /// Runs a statement of the framework's own.
@@ -328,7 +354,7 @@ async fn poll_once<T>(mut future: Pin<&mut impl Future<Output = T>>) -> Option<T
     .await
 }
 
-fn bind<'a>(statement: &Statement, params: &[ValueRef<'a>]) -> Result<Vec<Bound<'a>>, StoreError> {
+pub(crate) fn bind<'a>(statement: &Statement, params: &[ValueRef<'a>]) -> Result<Vec<Bound<'a>>, StoreError> {
     let wanted = statement.params().len();
     if wanted != params.len() {
         return Err(StoreError::new(

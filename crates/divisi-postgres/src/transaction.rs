@@ -2,17 +2,20 @@
 
 use std::sync::Arc;
 
-use divisi_store::backend::CommitError;
+use deadpool_postgres::Client;
+use divisi_store::backend::{CommitError, Question, TwoAnswers, one_row};
 use divisi_store::{
-    BoxFuture, Draft, Position, Record, Row, Session, StoreError, StoreErrorKind, ValueRef, failpoint,
+    BoxFuture, Draft, Position, Record, Row, Session, StoreError, StoreErrorKind, Value, ValueRef, failpoint,
 };
 use tokio_postgres::Statement;
+use tokio_postgres::types::ToSql;
 
 use crate::core::Core;
 use crate::epochs::{BEGIN, Reason};
-use crate::error::{OTHER_LIFE, code, store_error};
-use crate::link::{Ending, Link};
-use crate::outbox::{self, APPEND, Columns};
+use crate::error::{OTHER_LIFE, code};
+use crate::link::{Ending, Link, bind};
+use crate::outbox::{self, Columns, Numbers};
+use crate::value::Bound;
 
 /// Begins a snapshot.
 pub(crate) const SNAPSHOT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
@@ -22,15 +25,23 @@ pub(crate) struct Transaction {
     link: Link,
     core: Arc<Core>,
     writes: bool,
+    /// What goes with COMMIT.
+    last: Option<Last>,
+}
+
+/// A statement that changes one row, and goes with COMMIT.
+struct Last {
+    sql: &'static str,
+    params: Vec<Value>,
 }
 
 impl Transaction {
     pub(crate) fn new(link: Link, core: Arc<Core>) -> Transaction {
-        Transaction { link, core, writes: true }
+        Transaction { link, core, writes: true, last: None }
     }
 
     pub(crate) fn snapshot(link: Link, core: Arc<Core>) -> Transaction {
-        Transaction { link, core, writes: false }
+        Transaction { link, core, writes: false, last: None }
     }
 
     /// Whether the first statement is to be sent once more, on another connection: the server had closed the one that it
@@ -54,11 +65,11 @@ impl Transaction {
 
     /// The statement that appends, in a transaction that is open. It is opened by itself if nothing came before: what is
     /// sent together with COMMIT is not known to be undone when the connection turns out to be a closed one.
-    async fn append(&mut self) -> Result<Statement, StoreError> {
+    async fn opened(&mut self, append: &str) -> Result<Statement, StoreError> {
         let fresh = self.link.is_fresh();
-        let mut done = self.link.opened(APPEND).await;
+        let mut done = self.link.opened(append).await;
         if done.is_err() && self.goes_again(fresh).await? {
-            done = self.link.opened(APPEND).await;
+            done = self.link.opened(append).await;
         }
         self.after(done)
     }
@@ -105,19 +116,49 @@ impl Transaction {
             let error = StoreError::new(StoreErrorKind::Other, "failpoint commit.before");
             return Err(CommitError::DidNotHappen(error));
         }
-        let numbers = if drafts.is_empty() {
-            if self.link.is_fresh() {
-                // It did nothing and saw nothing.
-                return Ok(Vec::new());
-            }
-            self.link.commit(async |_| Ok(Vec::new())).await
-        } else {
-            let columns = Columns::new(&drafts).map_err(CommitError::DidNotHappen)?;
-            let append = self.append().await.map_err(CommitError::DidNotHappen)?;
-            self.link.commit(async |client| columns.append(client, &append).await).await
+        let last = match self.last.take() {
+            Some(last) => Some((self.opened(last.sql).await.map_err(CommitError::DidNotHappen)?, last)),
+            None => None,
         };
+        let last = match &last {
+            Some((statement, last)) => {
+                Some((statement, last.bound(statement).map_err(CommitError::DidNotHappen)?))
+            }
+            None => None,
+        };
+        if drafts.is_empty() && last.is_none() && self.link.is_fresh() {
+            // It did nothing and saw nothing.
+            return Ok(Vec::new());
+        }
+        let columns = Columns::new(&drafts, &self.core.ends).map_err(CommitError::DidNotHappen)?;
+        let append = match columns.statement() {
+            Some(append) => Some(self.opened(append).await.map_err(CommitError::DidNotHappen)?),
+            None => None,
+        };
+        let numbers = self
+            .link
+            .commit(async |client: &Client| {
+                // In this order, and both are sent when they are polled first.
+                let (changed, numbers) = tokio::join!(
+                    biased;
+                    async {
+                        let Some((statement, params)) = &last else { return Ok(1) };
+                        let params: Vec<&(dyn ToSql + Sync)> = params.iter().map(|value| value as _).collect();
+                        client.execute(*statement, &params).await
+                    },
+                    async {
+                        let Some(append) = &append else { return Ok(Numbers::none()) };
+                        columns.append(client, append).await
+                    },
+                );
+                Ok((changed?, numbers?))
+            })
+            .await;
         let numbers = match numbers {
-            Ending::Committed(numbers) => numbers,
+            Ending::Committed((changed, numbers)) => {
+                one_row(changed).map_err(CommitError::MayHaveHappened)?;
+                numbers
+            }
             Ending::Undone(error) => return Err(CommitError::DidNotHappen(error)),
             Ending::Unknown(error) => return Err(CommitError::MayHaveHappened(error)),
         };
@@ -125,8 +166,7 @@ impl Transaction {
             let error = StoreError::new(StoreErrorKind::Other, "failpoint commit.after");
             return Err(CommitError::MayHaveHappened(error));
         }
-        let records = outbox::records(&self.core.source, drafts, &numbers)
-            .map_err(|error| CommitError::MayHaveHappened(store_error(error)))?;
+        let records = outbox::records(&self.core.source, drafts, &numbers);
         self.core.committed(&records);
         Ok(records)
     }
@@ -160,6 +200,39 @@ impl Session for Transaction {
                 done = self.link.query(sql, params).await;
             }
             self.after(done)
+        })
+    }
+
+    fn query_two<'a>(
+        &'a mut self,
+        first: Question<'a>,
+        second: Question<'a>,
+    ) -> BoxFuture<'a, Result<TwoAnswers, StoreError>> {
+        Box::pin(async move {
+            let fresh = self.link.is_fresh();
+            let mut done = self.link.query_two(first, second).await;
+            if done.is_err() && self.goes_again(fresh).await? {
+                done = self.link.query_two(first, second).await;
+            }
+            self.after(done)
+        })
+    }
+
+    fn execute_last<'a>(
+        &'a mut self,
+        sql: &'static str,
+        params: &'a [ValueRef<'a>],
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
+        Box::pin(async move {
+            let next = Last { sql, params: params.iter().map(ValueRef::owned).collect() };
+            // One goes with COMMIT: the one before goes now.
+            match self.last.replace(next) {
+                Some(Last { sql, params }) => {
+                    let params: Vec<ValueRef<'_>> = params.iter().map(Value::borrowed).collect();
+                    one_row(self.execute(sql, &params).await?)
+                }
+                None => Ok(()),
+            }
         })
     }
 
@@ -198,5 +271,11 @@ impl Session for Transaction {
             self.link.roll_back().await;
             Ok(())
         })
+    }
+}
+
+impl Last {
+    fn bound(&self, statement: &Statement) -> Result<Vec<Bound<'_>>, StoreError> {
+        bind(statement, &self.params.iter().map(Value::borrowed).collect::<Vec<_>>())
     }
 }

@@ -8,7 +8,7 @@ use divisi_contract::ServiceName;
 use crate::BoxFuture;
 use crate::clock::Clock;
 use crate::epoch::Epoch;
-use crate::error::{OpenError, StoreError};
+use crate::error::{OpenError, StoreError, StoreErrorKind};
 use crate::migration::Schema;
 use crate::outbox::{Page, PageWanted};
 use crate::record::{Committed, Draft, Position};
@@ -97,6 +97,11 @@ pub trait Backend: Send + Sync + 'static {
     fn close(&self) -> BoxFuture<'_, ()>;
 }
 
+/// A statement that brings rows, and its parameters.
+pub type Question<'a> = (&'a str, &'a [ValueRef<'a>]);
+/// The rows of two questions.
+pub type TwoAnswers = (Vec<Row>, Vec<Row>);
+
 /// One open transaction, or one snapshot.
 ///
 /// Where [`Backend::suspends`] is `false`, every future of it is ready at once, except those of `commit` and
@@ -115,6 +120,28 @@ pub trait Session: Send {
         sql: &'a str,
         params: &'a [ValueRef<'a>],
     ) -> BoxFuture<'a, Result<Vec<Row>, StoreError>>;
+
+    /// Runs two statements that bring rows, one after the other; to a server both go at once.
+    fn query_two<'a>(
+        &'a mut self,
+        first: Question<'a>,
+        second: Question<'a>,
+    ) -> BoxFuture<'a, Result<TwoAnswers, StoreError>> {
+        Box::pin(async move {
+            let first = self.query(first.0, first.1).await?;
+            Ok((first, self.query(second.0, second.1).await?))
+        })
+    }
+
+    /// Runs a statement that changes one row, which the transaction holds locked, now or together with COMMIT: nothing that
+    /// the transaction does after it may depend on that row.
+    fn execute_last<'a>(
+        &'a mut self,
+        sql: &'static str,
+        params: &'a [ValueRef<'a>],
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
+        Box::pin(async move { one_row(self.execute(sql, params).await?) })
+    }
 
     /// Opens a savepoint inside the transaction.
     fn savepoint(&mut self) -> BoxFuture<'_, Result<(), StoreError>>;
@@ -145,6 +172,17 @@ pub enum CommitError {
     /// It may be in the database after all.
     #[error("it is not known whether the transaction happened")]
     MayHaveHappened(#[source] StoreError),
+}
+
+/// What [`Session::execute_last`] makes of the number of rows that it changed.
+pub fn one_row(n_rows: u64) -> Result<(), StoreError> {
+    match n_rows {
+        1 => Ok(()),
+        n => {
+            let message = format!("a row that the transaction had locked is gone: {n} rows were changed");
+            Err(StoreError::new(StoreErrorKind::Corrupt, message))
+        }
+    }
 }
 
 impl StoreName {

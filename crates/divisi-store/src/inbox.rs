@@ -12,7 +12,7 @@ use crate::epoch::{Epoch, Epochs, Fork};
 use crate::error::{StoreError, StoreErrorKind};
 use crate::record::{Lane, Pos};
 use crate::transaction::{Read, Tx};
-use crate::value::{ToValue, ValueRef};
+use crate::value::{FromRow, ToValue, ValueRef};
 
 /// Adds one watermark, at the very start, if there is none.
 pub const DECLARE: &str = "INSERT INTO divisi_watermark (consumer, source, topic, lane, epoch, pos, updated_at) \
@@ -109,11 +109,26 @@ impl Inbox {
 
     /// One watermark, locked until the transaction ends: whoever else applies this lane waits.
     pub async fn lock(&self, tx: &mut Tx, lane: Lane) -> Result<Watermark, StoreError> {
-        let sql = if tx.dialect() == Dialect::Postgres { LOOK_LOCKED } else { LOOK };
+        let sql = look_locked(tx);
         self.row(tx, sql, lane).await
     }
 
-    /// Moves one watermark. A row that is gone fails the transaction: without it nothing guards the effects.
+    /// [`Inbox::lock`], and what a question behind the lock brings, whose parameters are consumer, source and topic.
+    pub(crate) async fn lock_and_ask<T: FromRow>(
+        &self,
+        tx: &mut Tx,
+        lane: Lane,
+        question: &str,
+    ) -> Result<(Watermark, Vec<T>), StoreError> {
+        let [consumer, source, topic] = self.of();
+        let (sql, of) = (look_locked(tx), [consumer, source, topic, lane.to_value()]);
+        let (found, answer): (Vec<(Epoch, Pos)>, _) =
+            tx.query_two((sql, &of), (question, &self.of())).await?;
+        let (epoch, pos) = found.into_iter().next().ok_or_else(|| self.missing(lane))?;
+        Ok((Watermark { epoch, pos }, answer))
+    }
+
+    /// Moves one watermark, which the transaction has locked, as the last that it does.
     pub async fn advance(
         &self,
         tx: &mut Tx,
@@ -124,11 +139,8 @@ impl Inbox {
         let now = tx.now();
         let [consumer, source, topic] = self.of();
         let row = [lane.to_value(), to.epoch.to_value(), to.pos.to_value(), hint.to_value(), now.to_value()];
-        let [lane_value, epoch, pos, hint, now] = row;
-        match tx.execute(ADVANCE, &[consumer, source, topic, lane_value, epoch, pos, hint, now]).await? {
-            1 => Ok(()),
-            _ => Err(self.missing(lane)),
-        }
+        let [lane, epoch, pos, hint, now] = row;
+        tx.execute_last(ADVANCE, &[consumer, source, topic, lane, epoch, pos, hint, now]).await
     }
 
     /// Where to resume each lane on a carrier; never trusted.
@@ -188,4 +200,9 @@ impl Inbox {
             format!("the watermark of `{consumer}` for lane {lane} of `{source}/{topic}` is gone"),
         )
     }
+}
+
+/// [`LOOK`] with its lock, where the database knows one of rows.
+fn look_locked(tx: &Tx) -> &'static str {
+    if tx.dialect() == Dialect::Postgres { LOOK_LOCKED } else { LOOK }
 }

@@ -10,7 +10,7 @@ use divisi_contract::event::{LANES, lane_of};
 
 use crate::epoch::Epoch;
 use crate::error::{StoreError, StoreErrorKind};
-use crate::inbox::Inbox;
+use crate::inbox::{Inbox, Watermark};
 use crate::params;
 use crate::record::{Lane, Pos, Record, Timestamp};
 use crate::transaction::{Read, Tx};
@@ -179,16 +179,16 @@ pub struct Parking<'a> {
 }
 
 impl Around {
-    /// Reads which keys are parked and which are waited for.
-    pub async fn read(read: &mut Read, inbox: &Inbox) -> Result<Around, StoreError> {
-        let rows: Vec<(i64, String)> = read.query(AROUND, &inbox.of()).await?;
+    /// Locks a lane's watermark, and reads behind the lock which keys are parked and which are waited for.
+    pub async fn lock(tx: &mut Tx, inbox: &Inbox, lane: Lane) -> Result<(Watermark, Around), StoreError> {
+        let (at, rows): (_, Vec<(i64, String)>) = inbox.lock_and_ask(tx, lane, AROUND).await?;
         let mut around = Around::default();
         for (which, key) in rows {
             if which == 0 { around.parked.push(key) } else { around.wanted.push(key) }
         }
         around.many_parked = around.parked.len() > KEYS_AT_ONCE;
         around.many_wanted = around.wanted.len() > KEYS_AT_ONCE;
-        Ok(around)
+        Ok((at, around))
     }
 
     /// Whether the key is parked; a question to the database only when very many are.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use divisi_contract::event::{LANES, lane_of};
 use divisi_contract::{CallError, Event, Trace};
 
-use crate::backend::{Dialect, Session};
+use crate::backend::{Dialect, Question, Session};
 use crate::error::{StoreError, StoreErrorKind};
 use crate::record::{Draft, Lane, Timestamp};
 use crate::value::{FromRow, ValueRef};
@@ -75,6 +75,17 @@ impl Read {
         })
     }
 
+    /// All rows of two queries of which none needs the other's answer; a server is asked both at once.
+    pub async fn query_two<A: FromRow, B: FromRow>(
+        &mut self,
+        first: Question<'_>,
+        second: Question<'_>,
+    ) -> Result<(Vec<A>, Vec<B>), StoreError> {
+        let (first, second) = self.session.query_two(first, second).await?;
+        let first: Result<Vec<A>, StoreError> = first.into_iter().map(A::from_row).collect();
+        Ok((first?, second.into_iter().map(B::from_row).collect::<Result<_, _>>()?))
+    }
+
     /// When the transaction began, by the store's clock.
     pub fn now(&self) -> Timestamp {
         self.now
@@ -99,6 +110,15 @@ impl Tx {
     /// Runs a statement that changes rows; how many it changed.
     pub async fn execute(&mut self, sql: &str, params: &[ValueRef<'_>]) -> Result<u64, StoreError> {
         self.read.session.execute(sql, params).await
+    }
+
+    /// Runs a statement that changes one row, now or with COMMIT; see [`Session::execute_last`].
+    pub async fn execute_last(
+        &mut self,
+        sql: &'static str,
+        params: &[ValueRef<'_>],
+    ) -> Result<(), StoreError> {
+        self.read.session.execute_last(sql, params).await
     }
 
     /// Announces `event` when the transaction commits. It only goes into a buffer here; an event that is too large or

@@ -120,6 +120,20 @@ impl Value {
     }
 }
 
+impl ValueRef<'_> {
+    /// The value, kept beyond what it was borrowed from; a truth value is a whole number then.
+    pub fn owned(&self) -> Value {
+        match *self {
+            ValueRef::Null => Value::Null,
+            ValueRef::Integer(n) => Value::Integer(n),
+            ValueRef::Real(n) => Value::Real(n),
+            ValueRef::Bool(truth) => Value::Integer(truth.into()),
+            ValueRef::Text(text) => Value::Text(text.to_owned()),
+            ValueRef::Blob(bytes) => Value::Blob(bytes.to_vec()),
+        }
+    }
+}
+
 fn other(wanted: &str, found: &Value) -> StoreError {
     let found = match found {
         Value::Null => "NULL",

@@ -139,7 +139,7 @@ struct Turn<'a> {
 impl Turn<'_> {
     async fn run(&mut self, tx: &mut Tx) -> Result<Done, Left> {
         let Batch { lane, epoch, base, items, .. } = self.batch;
-        let mut at = self.inbox.lock(tx, *lane).await?;
+        let (mut at, mut around) = Around::lock(tx, self.inbox, *lane).await?;
         if mutation::made(Mutation::NoCompareAndSet) {
             at = Watermark { epoch: *epoch, pos: *base };
         }
@@ -148,7 +148,6 @@ impl Turn<'_> {
             return Err(Left::Moved(at));
         }
         let began = Instant::now();
-        let mut around = Around::read(tx, self.inbox).await?;
         let mut done = Done {
             to: at.pos,
             handled: 0,

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use divisi_contract::CallError;
+use divisi_contract::event::LANES;
 use divisi_postgres::Options;
 use divisi_store::conformance::account::{Moved, add, cx, deposit, is_consistent, whole_log};
 use divisi_store::{Position, Tx};
@@ -77,9 +78,8 @@ async fn a_lane_waits_for_who_has_drawn_positions_and_others_flow() {
     let database = databases.database("bank");
     let server = databases.server.clone();
     let holder = tokio::spawn(async move {
-        let append = "BEGIN; SELECT pos FROM divisi_append(ARRAY['accounts'], ARRAY[(SELECT lane FROM divisi_outbox WHERE key = 'a')], \
-                      ARRAY['Moved'], ARRAY[1], ARRAY['a'], ARRAY['{}'], \
-                      ARRAY[convert_to('{\"account\":\"a\",\"balance\":2}', 'UTF8')]); \
+        let append = "BEGIN; SELECT divisi_append_one('accounts', (SELECT lane FROM divisi_outbox WHERE key = 'a'), 0, 'Moved', 1, 'a', '{}', \
+                      convert_to('{\"account\":\"a\",\"balance\":2}', 'UTF8')); \
                       UPDATE account SET balance = 2 WHERE id = 'a'; SELECT pg_sleep(2); COMMIT";
         server.sql_in(&database, append).await.expect("it commits")
     });
@@ -146,15 +146,45 @@ async fn a_keys_events_stand_in_the_order_in_which_its_row_was_changed() {
     is_consistent(&stores[0]).await;
 }
 
+/// Where a lane is believed to end is only where the database looks first.
+#[tokio::test]
+async fn a_wrong_belief_about_the_end_of_a_lane_changes_no_position() {
+    let databases = databases().await;
+    let (store, _) = databases.bank().await;
+    let lane = deposit(&store, "a", 1).await.expect("it commits").1[0].lane.0;
+    let other = (lane + 1) % LANES;
+    let (mut ended, mut of_other) = (1, 0);
+    for believed in [0, 1, -5, 1_000_000, ended] {
+        let one = format!(
+            "SELECT (divisi_append_one('accounts', {lane}, {believed}, 'Moved', 1, 'a', '{{}}', '{{}}'))[1]"
+        );
+        let found = databases.server.sql_in(&databases.database("bank"), one).await.expect("it appends");
+        ended += 1;
+        assert_eq!(found.trim(), ended.to_string(), "believed {believed}");
+        // The lanes in whatever order, and one that has nothing yet.
+        let several = format!(
+            "SELECT array_to_string(pos, ' ') FROM divisi_append('{{accounts,accounts}}', '{{{other},{lane}}}', '{{{believed},{believed}}}', \
+             '{{2,1,2}}', '{{Moved,Moved,Moved}}', '{{1,1,1}}', '{{a,b,a}}', '{{x,x,x}}', '{{x,x,x}}')"
+        );
+        let found = databases.server.sql_in(&databases.database("bank"), several).await.expect("it appends");
+        (ended, of_other) = (ended + 2, of_other + 1);
+        assert_eq!(found.trim(), format!("{} {of_other} {ended}", ended - 1), "believed {believed}");
+    }
+    let unknown = "SELECT divisi_append('{accounts,no}', '{1,1}', '{0,0}', '{1,2}', '{M,M}', '{1,1}', '{a,a}', '{x,x}', '{x,x}')";
+    let refused =
+        databases.server.sql_in(&databases.database("bank"), unknown).await.expect_err("no such topic");
+    assert!(format!("{refused:?}").contains("was not declared"), "{refused:?}");
+}
+
 /// F-9: events are numbered in READ COMMITTED alone.
 #[tokio::test]
 async fn a_stricter_transaction_cannot_number_events() {
     let databases = databases().await;
     let (store, _) = databases.bank().await;
-    for level in ["SERIALIZABLE", "REPEATABLE READ"] {
-        let sql = format!(
-            "BEGIN ISOLATION LEVEL {level}; SELECT * FROM divisi_append('{{accounts}}', '{{1}}', '{{Moved}}', '{{1}}', '{{a}}', '{{x}}', '{{x}}'); COMMIT"
-        );
+    let one = "divisi_append_one('accounts', 1, 0, 'Moved', 1, 'a', 'x', 'x')";
+    let several = "divisi_append('{accounts}', '{1}', '{0}', '{1,1}', '{Moved,Moved}', '{1,1}', '{a,a}', '{x,x}', '{x,x}')";
+    for (level, append) in [("SERIALIZABLE", one), ("REPEATABLE READ", one), ("SERIALIZABLE", several)] {
+        let sql = format!("BEGIN ISOLATION LEVEL {level}; SELECT {append}; COMMIT");
         let refused = databases.server.sql_in(&databases.database("bank"), sql).await.expect_err(level);
         let mut said = refused.to_string();
         let mut source = std::error::Error::source(&refused);

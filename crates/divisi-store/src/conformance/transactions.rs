@@ -47,6 +47,39 @@ pub async fn a_refusal_changes_nothing(stores: &dyn Stores) {
     assert_eq!(is_consistent(&store).await.get("a"), Some(&6));
 }
 
+/// What a transaction leaves to its end is there with the rest of it or not at all, and two questions at once are answered in
+/// their order.
+pub async fn what_is_left_to_the_end_commits_with_the_rest(stores: &dyn Stores) {
+    const SET: &str = "UPDATE account SET balance = $2 WHERE id = $1";
+    let store = open(stores, "last").await;
+    let left = async |balances: [i64; 2], refuse: bool| -> Result<(), CallError> {
+        store
+            .transact(&cx(), async |tx: &mut Tx| {
+                add(tx, "c", 1).await?;
+                tx.execute_last(SET, params!["a", balances[0]]).await?;
+                tx.execute_last(SET, params!["b", balances[1]]).await?;
+                if refuse { Err(CallError::not_run(CauseKind::NotAllowed, "no")) } else { Ok(()) }
+            })
+            .await
+    };
+    deposit(&store, "a", 1).await.expect("it commits");
+    deposit(&store, "b", 1).await.expect("it commits");
+    left([7, 8], false).await.expect("it commits");
+    assert!(left([9, 9], true).await.is_err());
+    for below_zero in [[-1, 9], [9, -1]] {
+        let broken = left(below_zero, false).await.unwrap_err();
+        assert!(!broken.may_have_run(), "a broken constraint is certain: {broken:?}");
+    }
+    let ask = "SELECT balance FROM account WHERE id = $1";
+    let (a, b): (Vec<(i64,)>, Vec<(i64,)>) = store
+        .read(async |read: &mut Read| read.query_two((ask, params!["a"]), (ask, params!["b"])).await)
+        .await
+        .expect("a read");
+    assert_eq!((a, b), (vec![(7,)], vec![(8,)]));
+    let log = whole_log(&store).await;
+    assert_eq!(log.iter().filter(|record| &*record.key == "c").count(), 1, "the others left no event");
+}
+
 /// A part that fails is undone with its events; what was before it and after it stays.
 pub async fn a_nested_part_that_fails_takes_its_events_along(stores: &dyn Stores) {
     let store = open(stores, "nested").await;

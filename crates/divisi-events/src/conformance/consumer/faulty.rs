@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use divisi_store::backend::CommitError;
+use divisi_store::backend::{CommitError, Question, TwoAnswers};
 use divisi_store::outbox::{Page, PageWanted};
 use divisi_store::{
     Backend, BoxFuture, Class, Clock, Committed, Dialect, Draft, Epoch, Position, Row, Session, Store,
@@ -148,6 +148,22 @@ impl Session for Breaking {
         params: &'a [ValueRef<'a>],
     ) -> BoxFuture<'a, Result<Vec<Row>, StoreError>> {
         self.inner.query(sql, params)
+    }
+
+    fn query_two<'a>(
+        &'a mut self,
+        first: Question<'a>,
+        second: Question<'a>,
+    ) -> BoxFuture<'a, Result<TwoAnswers, StoreError>> {
+        self.inner.query_two(first, second)
+    }
+
+    fn execute_last<'a>(
+        &'a mut self,
+        sql: &'static str,
+        params: &'a [ValueRef<'a>],
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
+        self.inner.execute_last(sql, params)
     }
 
     fn savepoint(&mut self) -> BoxFuture<'_, Result<(), StoreError>> {
