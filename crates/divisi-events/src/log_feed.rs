@@ -40,7 +40,7 @@ pub struct Log {
     store: Store,
     listeners: Listeners,
     tail: Arc<Tail>,
-    pages: Semaphore,
+    pages: Arc<Semaphore>,
     /// One at a time begins an epoch: who comes second finds it begun.
     beginning: Semaphore,
     told: Told,
@@ -56,7 +56,7 @@ impl Log {
             store,
             listeners,
             tail,
-            pages: Semaphore::new(PAGES_IN_FLIGHT_MAX),
+            pages: Arc::new(Semaphore::new(PAGES_IN_FLIGHT_MAX)),
             beginning: Semaphore::new(1),
             told: Told::default(),
             closed: watch::Sender::new(false),

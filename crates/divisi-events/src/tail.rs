@@ -11,6 +11,7 @@ mod waiting;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use divisi_store::{Committed, Lane, Pos, Record};
 
@@ -22,6 +23,10 @@ pub const RECORDS_MAX: usize = 8_192;
 /// Bytes of records that are kept of one topic at the most. The newest record is kept whatever its size.
 pub const BYTES_MAX: usize = 8 * 1024 * 1024;
 
+/// How long a record that others have overtaken is waited for, before the database is asked for it. Commits of several
+/// connections are told in any order, mostly within some microseconds; what another instance has written is never told.
+pub const HOLE_MAX: Duration = Duration::from_millis(2);
+
 /// How much of one topic is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TailLimits {
@@ -29,6 +34,8 @@ pub struct TailLimits {
     pub records: usize,
     /// Bytes, as [`Record::size`] counts them.
     pub bytes: usize,
+    /// See [`HOLE_MAX`].
+    pub hole: Duration,
 }
 
 /// The tails of a log's topics. Told of commits as a [`Committed`].
@@ -76,7 +83,7 @@ impl Committed for Tail {
 
 impl Default for TailLimits {
     fn default() -> TailLimits {
-        TailLimits { records: RECORDS_MAX, bytes: BYTES_MAX }
+        TailLimits { records: RECORDS_MAX, bytes: BYTES_MAX, hole: HOLE_MAX }
     }
 }
 

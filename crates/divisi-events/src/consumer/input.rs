@@ -38,9 +38,10 @@ use crate::event_log::Progress;
 use crate::fetch::{Feed, FetchRefused, Fetched, LaneWanted};
 use sharing::{Sharing, said};
 
-/// A question that has been out for so long waits at the source: it is taken back when another lane wants something.
-/// A younger one is about to be answered.
-const ASK_AGAIN_AFTER: Duration = Duration::from_millis(1);
+/// A question that has been out for longer than answers take waits at the source: it is taken back when another lane wants
+/// something. A younger one is about to be answered, or costs the source a page that nobody would read. Answers take twice as
+/// long as the last one that brought something, within these bounds.
+const ASK_AGAIN_AFTER: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(20));
 /// How much longer than it may wait there a question may take in all.
 const ANSWER_SLACK: Duration = Duration::from_secs(15);
 /// How long telling the source of the last progress may delay a stop.
@@ -68,6 +69,8 @@ pub(super) struct Input {
     asked: Option<Asked>,
     /// Whose lanes they are is being asked, or will be again.
     sharing: Sharing,
+    /// How long the last answer that brought something took.
+    answers_take: Duration,
     /// How many answers have come.
     n_answers: u64,
     n_empty_at_once: u32,
@@ -78,6 +81,8 @@ pub(super) struct Input {
 /// A question on its way.
 struct Asked {
     since: Instant,
+    /// When it may be taken back.
+    again_at: Instant,
     answer: BoxFuture<'static, Answer<Fetched, FetchRefused>>,
 }
 
@@ -117,6 +122,7 @@ impl Input {
             working: JoinSet::new(),
             asked: None,
             sharing: Sharing::default(),
+            answers_take: Duration::ZERO,
             n_answers: 0,
             n_empty_at_once: 0,
             source: Trouble::new(backoff),
@@ -373,7 +379,7 @@ impl Input {
         let lanes = self.lanes.iter().filter_map(|lane| lane.next_wake(now)).min();
         let events_max = self.shared.options.batch_events_max;
         let carried = self.carried.as_ref();
-        let again = self.asked.as_ref().map(|asked| asked.since + ASK_AGAIN_AFTER).filter(|_| {
+        let again = self.asked.as_ref().map(|asked| asked.again_at).filter(|_| {
             let from_log = |lane: &Queue| carried.is_none_or(|carried| carried.reads_log(lane.lane));
             self.has_room()
                 && self.lanes.iter().any(|lane| lane.wants(events_max, now) && !lane.asked && from_log(lane))

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use divisi_contract::event::LANES;
 use divisi_contract::{Answer, CallError, CauseKind, Context, refuse};
 use divisi_store::outbox::{Page, PageWanted};
-use divisi_store::{Committed, Epoch, Epochs, Lane, Pos};
+use divisi_store::{Committed, Epoch, Epochs, Lane, Pos, StoreError, StoreErrorKind};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout_at};
 
 use super::wanted::{Standing, Wanted};
@@ -21,8 +22,8 @@ const EPOCH_BELIEVED_MICROS: i64 = 100 * 365 * 24 * 3_600 * 1_000_000;
 enum Found {
     /// What it is to be told now.
     News(Fetched),
-    /// Ends and epochs, and no record: worth waiting.
-    Nothing(Fetched),
+    /// Ends and epochs, and no record: worth waiting, or until a time when the database is to be asked.
+    Nothing(Fetched, Option<Instant>),
 }
 
 impl Log {
@@ -40,13 +41,14 @@ impl Log {
         let until = Instant::now() + want.wait;
         let mut waiting = None;
         loop {
-            let nothing = match self.look(tail, &want).await? {
+            let (nothing, by) = match self.look(tail, &want).await? {
                 Found::News(fetched) => return Ok(fetched),
-                Found::Nothing(fetched) => fetched,
+                Found::Nothing(fetched, by) => (fetched, by),
             };
-            if want.lanes.is_empty() || Instant::now() >= until {
+            if want.lanes.is_empty() || (by.is_none() && Instant::now() >= until) {
                 return Ok(nothing);
             }
+            let until = by.unwrap_or(until);
             match &mut waiting {
                 // And look again: a commit may have slipped in between.
                 None => waiting = Some(tail.register(&want.lanes).map_err(too_many)?),
@@ -61,15 +63,15 @@ impl Log {
             if tail.is_closed() {
                 return Err(draining());
             }
-            let page = match self.glance(tail, want) {
-                Look::Covered(page) => page,
+            let (page, by) = match self.glance(tail, want) {
+                Look::Covered(page, by) => (page, by),
                 Look::Behind | Look::Unknown => self.read(tail, want).await?,
             };
             match want.standing(page.epochs.current()) {
                 Standing::Above(epoch) => self.begin_epoch_above(epoch, page.epochs.current(), want).await?,
                 // The list alone: what the positions mean there, only the reader can tell.
                 Standing::Older => return Ok(Found::News(Fetched { records: Vec::new(), ..fetched(page) })),
-                Standing::Entered => return found(page, want),
+                Standing::Entered => return found(page, by, want),
             }
         }
     }
@@ -81,24 +83,41 @@ impl Log {
     }
 
     /// A page of the database, unless the tail can answer when it is this fetch's turn.
-    async fn read(&self, tail: &TopicTail, want: &Wanted) -> Answer<Page, FetchRefused> {
-        let _turn = self.pages.acquire().await.map_err(|_| draining())?;
-        let backend = self.store.backend();
+    async fn read(&self, tail: &TopicTail, want: &Wanted) -> Answer<(Page, Option<Instant>), FetchRefused> {
+        let mut turn = Arc::clone(&self.pages).acquire_owned().await.map_err(|_| draining())?;
         let mut look = self.glance(tail, want);
         if matches!(look, Look::Unknown) {
             let life = tail.life();
-            tail.learn(life, &backend.page(whole(&want.topic)).await?);
+            let (page, kept) = self.page(whole(&want.topic), turn).await?;
+            turn = kept;
+            tail.learn(life, &page);
             look = self.glance(tail, want);
         }
-        if let Look::Covered(page) = look {
-            return Ok(page);
+        if let Look::Covered(page, by) = look {
+            return Ok((page, by));
         }
-        let page = backend.page(want.page(want.max_records)).await?;
+        let (page, _turn) = self.page(want.page(want.max_records), turn).await?;
         if tail.epoch().is_some_and(|known| known < page.epochs.current()) {
             // Begun by another instance of the service: what is in memory is of the life before.
             tail.forget();
         }
-        Ok(page)
+        Ok((page, None))
+    }
+
+    /// A page of the database, whose reading goes on to its end, in its turn, when nobody waits for it any more: a connection that
+    /// is left in the middle of a question is of no more use.
+    async fn page(
+        &self,
+        wanted: PageWanted,
+        turn: OwnedSemaphorePermit,
+    ) -> Result<(Page, OwnedSemaphorePermit), StoreError> {
+        let store = self.store.clone();
+        let read = tokio::spawn(async move { (store.backend().page(wanted).await, turn) });
+        let (page, turn) = read.await.map_err(|failed| {
+            StoreError::new(StoreErrorKind::Other, "reading a page of the log was interrupted")
+                .with_source(failed)
+        })?;
+        Ok((page?, turn))
     }
 
     /// Begins an epoch above a reader's, where this process alone owns the database: it is a restored copy, and the
@@ -140,7 +159,7 @@ impl Log {
     }
 }
 
-fn found(page: Page, want: &Wanted) -> Answer<Found, FetchRefused> {
+fn found(page: Page, by: Option<Instant>, want: &Wanted) -> Answer<Found, FetchRefused> {
     if want.max_records == 0 {
         return Ok(Found::News(fetched(page)));
     }
@@ -152,7 +171,7 @@ fn found(page: Page, want: &Wanted) -> Answer<Found, FetchRefused> {
     // It is in the epoch of today: the list would say nothing new, and may be long where a reader is long gone.
     let epochs = Epochs { known: vec![page.epochs.current()], forks: Vec::new() };
     let fetched = Fetched { epochs, ..fetched(page) };
-    Ok(if fetched.records.is_empty() { Found::Nothing(fetched) } else { Found::News(fetched) })
+    Ok(if fetched.records.is_empty() { Found::Nothing(fetched, by) } else { Found::News(fetched) })
 }
 
 fn fetched(page: Page) -> Fetched {

@@ -4,6 +4,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Wake, Waker};
+use std::time::Duration;
 
 use divisi_contract::ServiceName;
 use divisi_contract::event::LANES;
@@ -11,8 +12,9 @@ use divisi_store::epoch::Fork;
 use divisi_store::outbox::{Page, RECORDS_IN_TURN};
 use divisi_store::{Committed, Epoch, Epochs, Lane, Pos, Record, Timestamp};
 use fastrand::Rng;
+use tokio::time::Instant;
 
-use super::{Look, Tail, TailLimits, TooManyWaiting, TopicTail, WAITING_MAX, Waiting};
+use super::{HOLE_MAX, Look, Tail, TailLimits, TooManyWaiting, TopicTail, WAITING_MAX, Waiting};
 
 const TOPIC: &str = "posts";
 const SEEDS: u64 = 300;
@@ -53,7 +55,8 @@ struct Model {
 impl Model {
     fn new(seed: u64) -> Model {
         let mut rng = Rng::with_seed(seed);
-        let limits = TailLimits { records: rng.usize(1..60), bytes: rng.usize(200..20_000) };
+        let limits =
+            TailLimits { records: rng.usize(1..60), bytes: rng.usize(200..20_000), hole: Duration::ZERO };
         Model {
             tail: Tail::new(&[TOPIC], limits),
             rng,
@@ -181,7 +184,7 @@ impl Model {
             self.n_behind += 1;
             return;
         }
-        let Look::Covered(page) = look else { panic!("all of it is in memory: {look:?}") };
+        let Look::Covered(page, None) = look else { panic!("all of it is in memory: {look:?}") };
         self.n_covered += 1;
         assert_eq!(page.records, self.page(&wanted, max_records, max_bytes), "what a page would bring");
         assert_eq!(
@@ -358,33 +361,100 @@ fn closing_wakes_everybody() {
 #[test]
 fn what_somebody_else_wrote_wakes_and_is_asked_of_the_database() {
     let (tail, topic) = tail();
-    let heads = (0..LANES).map(|lane| (Lane(lane), Pos(0))).collect();
-    topic.learn(topic.life(), &Page { heads, ..Page::default() });
+    learned(&topic);
     let wanted = [(Lane(3), Pos(0))];
     let mut waiting = topic.register(&wanted).expect("there is room");
     tail.grew(TOPIC, &[(Lane(3), Pos(0)), (Lane(4), Pos(1))]);
     assert!(!poll(&mut waiting, &Arc::default()), "the lane that is wanted has not grown");
     tail.grew(TOPIC, &[(Lane(3), Pos(2))]);
     assert!(poll(&mut waiting, &Arc::default()));
+    std::thread::sleep(HOLE_MAX);
     assert!(matches!(topic.look(&wanted, 10, 10_000), Look::Behind));
     tail.grew(TOPIC, &[(Lane(3), Pos(2))]);
     assert!(!poll(&mut waiting, &Arc::default()), "once");
 }
 
 #[test]
+fn what_somebody_else_wrote_is_waited_for_a_moment_first() {
+    let (tail, topic) = tail();
+    learned(&topic);
+    tail.grew(TOPIC, &[(Lane(3), Pos(2))]);
+    let Look::Covered(page, Some(by)) = topic.look(&[(Lane(3), Pos(0))], 10, 10_000) else {
+        panic!("it may be told any moment")
+    };
+    assert!(page.records.is_empty() && page.heads == [(Lane(3), Pos(2))]);
+    std::thread::sleep(by.saturating_duration_since(Instant::now()));
+    assert!(matches!(topic.look(&[(Lane(3), Pos(0))], 10, 10_000), Look::Behind));
+    // Another lane is not held up by what is told of this one.
+    tail.committed(&[record(Lane(4), Pos(1), 10)]);
+    assert_eq!(covered(&topic, Lane(4), 0), Some(vec![1]));
+}
+
+#[test]
+fn records_told_in_any_order_are_one_run() {
+    for seed in 0..SEEDS {
+        let mut rng = Rng::with_seed(seed);
+        let limits = TailLimits { hole: Duration::from_secs(600), ..TailLimits::default() };
+        let tail = Tail::new(&[TOPIC], limits);
+        let topic = Arc::clone(tail.topic(TOPIC).expect("the topic has a tail"));
+        learned(&topic);
+        let mut told: Vec<i64> = (1..=20).collect();
+        rng.shuffle(&mut told);
+        let mut waiting = topic.register(&[(Lane(3), Pos(0))]).expect("there is room");
+        for (n, pos) in told.iter().enumerate() {
+            tail.committed(&[record(Lane(3), Pos(*pos), 10)]);
+            assert!(poll(&mut waiting, &Arc::default()), "who waits looks, seed {seed}");
+            let end = (1..).take_while(|pos| told[..=n].contains(pos)).last().unwrap_or(0);
+            let run: Vec<i64> = (1..=end).collect();
+            let found = covered(&topic, Lane(3), 0);
+            assert_eq!(found.unwrap_or_default(), run[..run.len().min(10)], "seed {seed}");
+            assert_eq!(
+                topic.kept(),
+                (run.len(), run.iter().map(|pos| record(Lane(3), Pos(*pos), 10).size()).sum())
+            );
+        }
+    }
+}
+
+#[test]
+fn a_hole_that_nobody_fills_is_left_behind() {
+    let limits = TailLimits { hole: Duration::from_secs(600), ..TailLimits::default() };
+    let tail = Tail::new(&[TOPIC], limits);
+    let topic = Arc::clone(tail.topic(TOPIC).expect("the topic has a tail"));
+    learned(&topic);
+    tail.committed(&[record(Lane(3), Pos(1), 10)]);
+    // The second one is somebody else's. Only so many wait for it, whatever the time.
+    (3..200).for_each(|pos| tail.committed(&[record(Lane(3), Pos(pos), 10)]));
+    assert_eq!(covered(&topic, Lane(3), 190), Some((191..200).collect()));
+    assert!(matches!(topic.look(&[(Lane(3), Pos(1))], 10, 10_000), Look::Behind));
+    let (n_records, n_bytes) = topic.kept();
+    assert_eq!(n_bytes, n_records * record(Lane(3), Pos(1), 10).size(), "nothing is counted that is gone");
+}
+
+#[test]
 fn a_record_told_late_does_not_cut_what_came_before_it() {
     let (tail, topic) = tail();
-    let heads = (0..LANES).map(|lane| (Lane(lane), Pos(0))).collect();
-    topic.learn(topic.life(), &Page { heads, ..Page::default() });
+    learned(&topic);
     tail.committed(&[record(Lane(3), Pos(2), 10), record(Lane(3), Pos(3), 10)]);
     let mut waiting = topic.register(&[(Lane(3), Pos(0))]).expect("there is room");
+    assert_eq!(covered(&topic, Lane(3), 0), Some(vec![]), "the first should come any moment");
     tail.committed(&[record(Lane(3), Pos(1), 10)]);
     assert!(poll(&mut waiting, &Arc::default()), "who waits for it hears of it");
-    let covered = |after| match topic.look(&[(Lane(3), Pos(after))], 10, 10_000) {
-        Look::Covered(page) => Some(page.records.iter().map(|record| record.pos.0).collect::<Vec<_>>()),
+    assert_eq!(covered(&topic, Lane(3), 0), Some(vec![1, 2, 3]));
+    tail.committed(&[record(Lane(3), Pos(1), 10)]);
+    assert_eq!(topic.kept().0, 3, "once");
+}
+
+/// It knows that the lanes are empty.
+fn learned(topic: &TopicTail) {
+    let heads = (0..LANES).map(|lane| (Lane(lane), Pos(0))).collect();
+    topic.learn(topic.life(), &Page { heads, ..Page::default() });
+}
+
+/// The positions that are in memory after one.
+fn covered(topic: &TopicTail, lane: Lane, after: i64) -> Option<Vec<i64>> {
+    match topic.look(&[(lane, Pos(after))], 10, 10_000) {
+        Look::Covered(page, _) => Some(page.records.iter().map(|record| record.pos.0).collect()),
         Look::Behind | Look::Unknown => None,
-    };
-    assert_eq!(covered(0), None, "the first is in the database");
-    assert_eq!(covered(1), Some(vec![2, 3]));
-    assert_eq!(topic.kept().0, 2);
+    }
 }

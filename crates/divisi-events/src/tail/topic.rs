@@ -7,6 +7,7 @@ use std::task::{Poll, Waker};
 use divisi_contract::event::LANES;
 use divisi_store::outbox::{Page, RECORDS_IN_TURN};
 use divisi_store::{Epoch, Epochs, Lane, Pos, Record};
+use tokio::time::Instant;
 
 use super::TailLimits;
 use super::run::{Run, Stand};
@@ -23,8 +24,9 @@ pub struct TopicTail {
 #[derive(Debug, Clone)]
 pub enum Look {
     /// Everything wanted is in memory, or there is nothing new: records in the order of a page, the ends of the wanted
-    /// lanes and their list of epochs. It knows no floors: what it has is there.
-    Covered(Page),
+    /// lanes and their list of epochs. It knows no floors: what it has is there. With a time, what comes next in some lane
+    /// should be told by then; after it, the database is to be asked.
+    Covered(Page, Option<Instant>),
     /// What comes next in some lane is in the database.
     Behind,
     /// It has not been told enough yet: [`TopicTail::learn`] from a page of the whole topic.
@@ -70,19 +72,20 @@ impl TopicTail {
         let state = self.lock();
         let Some(epochs) = &state.epochs else { return Look::Unknown };
         let mut page = Page { epochs: of_lanes(epochs, wanted), ..Page::default() };
-        let mut open = Vec::new();
+        let (now, mut open, mut soon) = (Instant::now(), Vec::new(), None);
         for &(lane, after) in wanted {
             let Some(run) = state.lanes.get(usize::from(lane.0)) else { return Look::Unknown };
             let Some(head) = run.head() else { return Look::Unknown };
             page.heads.push((lane, head));
-            match run.stand(after) {
+            match run.stand(after, now, self.limits.hole) {
                 Stand::Covered => open.push((run, after)),
                 Stand::Behind if max_records > 0 => return Look::Behind,
+                Stand::Soon(by) => soon = Some(soon.map_or(by, |soon| by.min(soon))),
                 Stand::Behind | Stand::AtEnd => {}
             }
         }
         fill(&mut page.records, open, max_records, max_bytes);
-        Look::Covered(page)
+        Look::Covered(page, soon)
     }
 
     /// Registers for the wake-up of these lanes. Register, **then** look again, then wait: what is committed between
@@ -108,9 +111,10 @@ impl TopicTail {
         if state.life != life {
             return;
         }
+        let now = Instant::now();
         for &(lane, head) in &page.heads {
             if let Some(run) = state.lanes.get_mut(usize::from(lane.0)) {
-                run.raise_head(head);
+                run.raise_head(head, now);
             }
         }
         state.epochs = Some(page.epochs.clone());
@@ -179,34 +183,32 @@ impl TopicTail {
 impl State {
     /// Takes records in; brings the wakers of those who wait for their lanes.
     fn append(&mut self, records: &[Arc<Record>], limits: TailLimits) -> Vec<Waker> {
-        let mut grown = 0;
+        let (mut grown, now) = (0, Instant::now());
         for record in records {
             let lane = record.lane;
             let Some(run) = self.lanes.get_mut(usize::from(lane.0)) else { continue };
             grown |= bit(lane);
-            if run.has_passed(record.pos) {
-                // Told after a later one of another connection: the run behind it is worth more.
-                continue;
-            }
-            let cut = run.push(Arc::clone(record));
-            if !cut.is_empty() {
-                self.bytes -= cut.iter().map(|record| record.size()).sum::<usize>();
+            let pushed = run.push(Arc::clone(record), now, limits.hole);
+            if !pushed.cut.is_empty() {
+                self.bytes -= pushed.cut.iter().map(|record| record.size()).sum::<usize>();
                 self.arrived.retain(|of| *of != lane);
             }
-            self.bytes += record.size();
-            self.arrived.push_back(lane);
-            self.shrink(limits);
+            for size in pushed.gained {
+                self.bytes += size;
+                self.arrived.push_back(lane);
+                self.shrink(limits);
+            }
         }
         self.fetches.wake(grown)
     }
 
     /// Raises the ends of lanes; brings the wakers of those who wait for one that grew.
     fn grew(&mut self, heads: &[(Lane, Pos)]) -> Vec<Waker> {
-        let mut grown = 0;
+        let (mut grown, now) = (0, Instant::now());
         for &(lane, head) in heads {
             let Some(run) = self.lanes.get_mut(usize::from(lane.0)) else { continue };
             if run.head().is_some_and(|known| known < head) {
-                run.raise_head(head);
+                run.raise_head(head, now);
                 grown |= bit(lane);
             }
         }
@@ -263,7 +265,7 @@ fn fill(records: &mut Vec<Arc<Record>>, mut open: Vec<(&Run, Pos)>, max_records:
                 reached = record.pos;
                 records.push(Arc::clone(record));
             }
-            if run.stand(reached) == Stand::Covered {
+            if run.covers(reached) {
                 still_open.push((run, reached));
             }
         }

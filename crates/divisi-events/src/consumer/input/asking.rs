@@ -25,7 +25,7 @@ impl Input {
             lane.wants(events_max, now) && carried.is_none_or(|carried| carried.reads_log(lane.lane))
         };
         match &self.asked {
-            Some(asked) if now.duration_since(asked.since) < ASK_AGAIN_AFTER => return,
+            Some(asked) if now < asked.again_at => return,
             Some(_) if !self.lanes.iter().any(|lane| wants(lane) && !lane.asked) => return,
             _ => {}
         }
@@ -39,7 +39,9 @@ impl Input {
             lane.asked = true;
         }
         let answer = self.question(&lanes, RECORDS_MAX, self.shared.options.wait);
-        self.asked = Some(Asked { since: now, answer });
+        let (least, most) = ASK_AGAIN_AFTER;
+        let again_at = now + (2 * self.answers_take).clamp(least, most);
+        self.asked = Some(Asked { since: now, again_at, answer });
     }
 
     /// Whether what waits to be applied leaves room for another answer.
@@ -113,6 +115,9 @@ impl Input {
                     return None;
                 }
             }
+        }
+        if n_queued > 0 {
+            self.answers_take = now.duration_since(since);
         }
         let heads = fetched.heads;
         self.tell(|status| {

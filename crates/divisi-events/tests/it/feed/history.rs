@@ -54,7 +54,7 @@ async fn ten_thousand_records_of_history_are_read_from_a_log_that_has_just_start
 
 #[tokio::test]
 async fn a_tail_that_is_too_short_loses_nothing() {
-    let limits = TailLimits { records: 3, bytes: 1 << 20 };
+    let limits = TailLimits { records: 3, bytes: 1 << 20, ..TailLimits::default() };
     let fixture = Fixture::new(LogOptions { tail: limits }).await;
     let epoch = fixture.epoch().await;
     let mut at = [Pos(0); LANES as usize];

@@ -23,7 +23,7 @@ type Places = BTreeMap<(Lane, Pos), Arc<Record>>;
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn memory_and_database_say_the_same_while_everybody_writes() {
     for seed in [1, 2, 3] {
-        let limits = TailLimits { records: 40 * seed as usize, bytes: 1 << 20 };
+        let limits = TailLimits { records: 40 * seed as usize, bytes: 1 << 20, ..TailLimits::default() };
         let fixture = Arc::new(Fixture::new(LogOptions { tail: limits }).await);
         let epoch = fixture.epoch().await;
         let written = Arc::new(AtomicUsize::new(0));
