@@ -16,7 +16,7 @@ use divisi_call::BoxFuture;
 use divisi_contract::{CallError, Context};
 use divisi_store::mutation::{self, Mutation};
 use divisi_store::{Epoch, Epochs, Lane, Pos, Record, Store, StoreError, failpoint};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 use tracing::{debug, info, warn};
 
 use crate::carrier::{Carrier, CarrierError, Head, Hint, PublishError};
@@ -30,6 +30,8 @@ pub use start::{Ahead, Start, start_at};
 pub const BEACON_EVERY: Duration = Duration::from_secs(5);
 /// How often it renews its lease, and how often it keeps its cursor.
 pub const RENEW_EVERY: Duration = Duration::from_secs(3);
+/// How long keeping the cursor and giving the lease back may delay a stop.
+pub const LEAVE_WITHIN: Duration = Duration::from_secs(1);
 /// The first pause after a publish that failed; each further failure doubles it.
 pub const PAUSE_MIN: Duration = Duration::from_millis(50);
 /// The longest pause.
@@ -49,6 +51,8 @@ pub struct Relay {
     lanes: Vec<Cursor>,
     epoch: Epoch,
     saved_at: Instant,
+    /// The token of the lease, as long as it is believed to be held.
+    leads: Option<u64>,
 }
 
 /// How far a relay is in one lane.
@@ -126,7 +130,7 @@ impl Relay {
         let reader = Relay::reader_name(carrier.name()).into();
         let lanes = lanes.into_iter().map(|lane| Cursor { lane, pos: Pos(0), saved: None }).collect();
         let (topic, epoch, saved_at) = (topic.into(), Epoch(0), Instant::now());
-        Relay { store, topic, reader, feed, carrier, lease, lanes, epoch, saved_at }
+        Relay { store, topic, reader, feed, carrier, lease, lanes, epoch, saved_at, leads: None }
     }
 
     /// The reader under which a relay to the carrier of this name is registered.
@@ -134,8 +138,29 @@ impl Relay {
         format!("relay:{carrier}")
     }
 
-    /// Publishes until it is dropped. Trouble is waited out; a lost lease is taken again when it is free.
-    pub async fn run(mut self) {
+    /// Publishes until `stop` is ready. Trouble is waited out; a lost lease is taken again when it is free.
+    ///
+    /// At the end it keeps its cursor and gives the lease back, within [`LEAVE_WITHIN`]: the next one need not wait. One that is
+    /// dropped instead leaves a lease that runs out, and does no other harm.
+    pub async fn run(mut self, stop: impl Future<Output = ()>) {
+        tokio::select! {
+            () = stop => {}
+            never = self.go_on() => match never {},
+        }
+        let Some(token) = self.leads.take() else { return };
+        let left = async {
+            self.save(token).await?;
+            let name = self.lease_name();
+            self.lease.release(&name).await.map_err(|source| self.cursor_error(source))
+        };
+        match timeout(LEAVE_WITHIN, left).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => debug!(event.topic = %self.topic, "the lease is not given back: {error}"),
+            Err(_) => debug!(event.topic = %self.topic, "the lease is not given back in time"),
+        }
+    }
+
+    async fn go_on(&mut self) -> std::convert::Infallible {
         let mut pause = PAUSE_MIN;
         loop {
             match self.lead(&mut pause).await {
@@ -259,8 +284,14 @@ impl Relay {
 
     /// The lease's token, taken or renewed.
     pub async fn take_lease(&mut self) -> Result<Option<u64>, RelayError> {
-        let name = format!("{}/{}", self.reader, self.topic);
-        self.lease.take(&name).await.map_err(|source| self.cursor_error(source))
+        self.leads = None;
+        let taken = self.lease.take(&self.lease_name()).await.map_err(|source| self.cursor_error(source))?;
+        self.leads = taken;
+        Ok(taken)
+    }
+
+    fn lease_name(&self) -> String {
+        format!("{}/{}", self.reader, self.topic)
     }
 
     /// Heads and epochs, no records.

@@ -269,10 +269,7 @@ fn relay(topic: &'static str, store: &Store, log: &Arc<Log>, carrier: &Arc<dyn C
     let relay = Relay::new(store.clone(), topic, (0..LANES).map(Lane), feed, Arc::clone(carrier), lease);
     let task = Task::new(store.service().as_str(), format!("relay {topic}"), Stage::Consumers);
     tasks.spawn(task, Failure::IsLogged, |stopping| async move {
-        tokio::select! {
-            () = relay.run() => {}
-            () = stopping.requested() => {}
-        }
+        relay.run(stopping.requested()).await;
         Ok::<_, io::Error>(())
     });
 }

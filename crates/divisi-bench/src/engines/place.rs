@@ -123,7 +123,7 @@ impl Place {
             let (feed, carrier): (Arc<dyn Feed>, _) = (Arc::clone(&log) as _, Arc::clone(carrier));
             let lanes = (0..LANES).map(Lane);
             let relay = Relay::new(shop.clone(), Sold::TOPIC, lanes, feed, carrier, lease);
-            tasks.push(Owned::spawn(runtime, relay.run()));
+            tasks.push(Owned::spawn(runtime, relay.run(std::future::pending())));
         }
         Ok(Place { shop, listener, log, carrier, hear, _tasks: tasks })
     }

@@ -36,7 +36,7 @@ impl Relay {
         if moved.is_empty() {
             return Ok(());
         }
-        let name = format!("{}/{}", self.reader, self.topic);
+        let name = self.lease_name();
         let kept = self
             .store
             .run(Class::Consumer, async |tx: &mut Tx| {

@@ -20,6 +20,9 @@ pub trait Lease: Send + Sync + 'static {
         name: &'a str,
         token: u64,
     ) -> BoxFuture<'a, Result<bool, StoreError>>;
+
+    /// Gives the lease back before its time, if it is held.
+    fn release<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<(), StoreError>>;
 }
 
 /// The lease where one process owns the database: always granted. The token is the source's epoch, so that a carrier
@@ -56,6 +59,10 @@ impl Lease for Granted {
         _token: u64,
     ) -> BoxFuture<'a, Result<bool, StoreError>> {
         Box::pin(async { Ok(true) })
+    }
+
+    fn release<'a>(&'a self, _name: &'a str) -> BoxFuture<'a, Result<(), StoreError>> {
+        Box::pin(async { Ok(()) })
     }
 }
 
@@ -98,5 +105,14 @@ impl Lease for Leased {
         token: u64,
     ) -> BoxFuture<'a, Result<bool, StoreError>> {
         Box::pin(async move { lease::holds(tx, name, &self.owner, token).await })
+    }
+
+    fn release<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<(), StoreError>> {
+        Box::pin(async move {
+            let released = self
+                .store
+                .run(Class::Consumer, async |tx: &mut Tx| lease::release(tx, name, &self.owner).await);
+            released.await.map(drop).map_err(TxFailed::into_error)
+        })
     }
 }

@@ -84,7 +84,7 @@ impl Pair {
     pub(crate) fn relay(&self, carrier: Arc<dyn Carrier>) -> Relaying {
         let (feed, lease) = (Arc::clone(&self.log) as _, Arc::new(Granted::new(self.shop.clone())));
         let relay = Relay::new(self.shop.clone(), TOPIC, (0..64).map(Lane), feed, carrier, lease);
-        Relaying(tokio::spawn(relay.run()))
+        Relaying(tokio::spawn(relay.run(std::future::pending())))
     }
 
     pub(crate) fn consume(&self, carrier: Arc<dyn Carrier>) -> Running {

@@ -109,7 +109,7 @@ impl World {
         let carrier: Arc<dyn Carrier> = Arc::new(self.carrier().await);
         let lanes = (0..64).map(Lane);
         let relay = Relay::new(self.shop.clone(), Sold::TOPIC, lanes, self.feed(), carrier, lease);
-        self.relays.push(tokio::spawn(relay.run()));
+        self.relays.push(tokio::spawn(relay.run(std::future::pending())));
     }
 
     pub(crate) async fn carrier(&self) -> Nats {

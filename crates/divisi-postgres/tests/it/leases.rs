@@ -1,10 +1,20 @@
 //! Leases of a piece of work, by the database's clock.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use divisi_events::relay::{Lease, Leased};
-use divisi_store::{Class, Read, Store, StoreError, Tx, TxFailed, lease};
+use divisi_contract::ServiceName;
+use divisi_contract::event::LANES;
+use divisi_events::carrier::{Arrivals, Carrier, CarrierError, Head, Hint, PublishError};
+use divisi_events::relay::{Lease, Leased, Relay};
+use divisi_events::{Listeners, Log, LogOptions};
+use divisi_store::conformance::account::deposit;
+use divisi_store::{
+    BoxFuture, Class, Epochs, Lane, Pos, Read, Record, Store, StoreError, Tx, TxFailed, lease, params,
+};
+use tokio::sync::oneshot;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use crate::fixture::{databases, eventually};
 
@@ -97,4 +107,96 @@ async fn a_relays_lease_is_a_row_of_its_database() {
         })
         .await;
     assert_eq!(fenced.expect("the database answers").0, (false, true));
+}
+
+/// A relay that stops leaves its place and how far it is to the next one; one that dies keeps it waiting for the lease's time.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_relay_that_stops_gives_its_lease_and_its_cursor_to_the_next() {
+    let databases = databases().await;
+    let (store, _) = databases.bank().await;
+    let log = Log::new(store.clone(), Listeners::none(), LogOptions::default());
+    let relay = |owner: &str| {
+        let lease = Arc::new(Leased::new(store.clone(), owner).ttl(LONG));
+        let lanes = (0..LANES).map(Lane);
+        Relay::new(store.clone(), "accounts", lanes, Arc::clone(&log) as _, Arc::new(Swallows), lease)
+    };
+    let name = format!("{}/accounts", Relay::reader_name("swallows"));
+    let led_by = async || {
+        let held: Result<_, StoreError> =
+            store.read(async |read: &mut Read| lease::held(read, &name).await).await;
+        held.expect("the database answers").into_iter().map(|(_, owner)| owner).next()
+    };
+    let kept = async || {
+        let sql = "SELECT coalesce(max(pos), 0) FROM divisi_reader WHERE reader = 'relay:swallows'";
+        let kept: Result<(i64,), StoreError> =
+            store.read(async |read: &mut Read| read.query_one(sql, params![]).await).await;
+        kept.expect("the database answers").0
+    };
+    let (stop, stopping) = oneshot::channel::<()>();
+    let first = tokio::spawn(relay("first").run(async move { drop(stopping.await) }));
+    eventually("the first leads", async || led_by().await, |owner| owner.as_deref() == Some("first")).await;
+    for n in 1..=20 {
+        deposit(&store, "a", n).await.expect("it commits");
+    }
+    stop.send(()).expect("it runs");
+    let began = Instant::now();
+    first.await.expect("it does not panic");
+    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+    assert_eq!(led_by().await, None, "its lease is free");
+    let cursor = kept().await;
+    assert!(cursor > 0, "what it has published is kept");
+    let second = tokio::spawn(relay("second").run(std::future::pending()));
+    eventually("the second leads", async || led_by().await, |owner| owner.as_deref() == Some("second")).await;
+    eventually("and goes on", async || kept().await, |pos| *pos == 20).await;
+    second.abort();
+    assert!(second.await.is_err_and(|error| error.is_cancelled()));
+    assert_eq!(led_by().await.as_deref(), Some("second"), "nobody gave it back");
+}
+
+/// A carrier that acknowledges everything and brings nothing.
+struct Swallows;
+
+impl Carrier for Swallows {
+    fn name(&self) -> &str {
+        "swallows"
+    }
+
+    fn publish<'a>(
+        &'a self,
+        _source: &'a ServiceName,
+        _topic: &'a str,
+        _lane: Lane,
+        records: &'a [Arc<Record>],
+        _fence: Option<u64>,
+    ) -> BoxFuture<'a, Vec<Result<Hint, PublishError>>> {
+        Box::pin(async move { records.iter().map(|_| Ok(Hint("swallows:x:0".into()))).collect() })
+    }
+
+    fn beacon<'a>(
+        &'a self,
+        _source: &'a ServiceName,
+        _topic: &'a str,
+        _epochs: &'a Epochs,
+        _heads: &'a [(Lane, Pos)],
+    ) -> BoxFuture<'a, Result<(), PublishError>> {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn head<'a>(
+        &'a self,
+        _source: &'a ServiceName,
+        _topic: &'a str,
+        _lane: Lane,
+    ) -> BoxFuture<'a, Result<Head, CarrierError>> {
+        Box::pin(async { Ok(Head::Unknown) })
+    }
+
+    fn read<'a>(
+        &'a self,
+        _source: &'a ServiceName,
+        _topic: &'a str,
+        _from: Vec<(Lane, Option<Hint>)>,
+    ) -> BoxFuture<'a, Result<Box<dyn Arrivals>, CarrierError>> {
+        Box::pin(async { Err(CarrierError::Unavailable("it brings nothing".to_owned())) })
+    }
 }

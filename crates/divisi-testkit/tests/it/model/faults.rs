@@ -57,7 +57,7 @@ impl Bench {
         let lease = Arc::new(Granted::new(self.life.store.clone()));
         let carrier = Arc::new(self.carrier.clone());
         let relay = Relay::new(self.life.store.clone(), TOPIC, lanes(), self.life.feed(), carrier, lease);
-        self.relay = Some(tokio::spawn(relay.run()));
+        self.relay = Some(tokio::spawn(relay.run(std::future::pending())));
     }
 
     fn relay_with(&self, lease: Arc<Believes>) -> Relay {
@@ -342,7 +342,7 @@ fn a_reader_that_never_reaches_its_source_goes_by_the_beacons_of_its_carrier() {
         let carrier = Arc::new(bench.carrier.clone());
         let all = (0..LANES).map(Lane);
         let relay = Relay::new(bench.life.store.clone(), TOPIC, all, bench.life.feed(), carrier, lease);
-        bench.relay = Some(tokio::spawn(relay.run()));
+        bench.relay = Some(tokio::spawn(relay.run(std::future::pending())));
         bench.announce(40).await;
         bench.caught_up(Duration::from_secs(60)).await;
         assert_eq!(inputs(&consumer), [Input::Carrier; 2], "there was no other way");

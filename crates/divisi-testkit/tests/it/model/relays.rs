@@ -32,7 +32,7 @@ impl Relays {
         let lease = Arc::new(Believes { token, leader: Arc::clone(&self.leader) });
         let way = Arc::new(SlowWay { carrier: carrier.clone(), random: Mutex::new(Rng::with_seed(seed)) });
         let relay = Relay::new(life.store.clone(), TOPIC, lanes(), life.feed(), way, lease);
-        self.working.push(tokio::spawn(relay.run()));
+        self.working.push(tokio::spawn(relay.run(std::future::pending())));
         if self.working.len() > 3 {
             self.working.remove(0).abort();
         }
@@ -83,6 +83,10 @@ impl Lease for Believes {
 
     fn holds<'a>(&'a self, _: &'a mut Tx, _: &'a str, token: u64) -> BoxFuture<'a, Result<bool, StoreError>> {
         Box::pin(async move { Ok(token == self.leader.load(Ordering::Relaxed)) })
+    }
+
+    fn release<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<(), StoreError>> {
+        Box::pin(async { Ok(()) })
     }
 }
 
