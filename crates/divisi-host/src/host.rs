@@ -260,10 +260,9 @@ async fn open<'g>(
 
 /// Starts to publish a topic's events on the carrier.
 fn relay(topic: &'static str, store: &Store, log: &Arc<Log>, carrier: &Arc<dyn Carrier>, tasks: &Tasks) {
-    let lease: Arc<dyn Lease> = if store.backend().one_owner() {
-        Arc::new(Granted::new(store.clone()))
-    } else {
-        Arc::new(Leased::new(store.clone(), uuid::Uuid::now_v7().to_string()))
+    let lease: Arc<dyn Lease> = match store.backend().lease_owner() {
+        None => Arc::new(Granted::new(store.clone())),
+        Some(owner) => Arc::new(Leased::new(store.clone(), owner)),
     };
     let feed: Arc<dyn Feed> = Arc::clone(log) as _;
     let relay = Relay::new(store.clone(), topic, (0..LANES).map(Lane), feed, Arc::clone(carrier), lease);

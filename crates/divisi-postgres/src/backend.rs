@@ -7,7 +7,7 @@ use deadpool_postgres::{Client, Object, Pool, PoolError};
 use divisi_store::outbox::{Page, PageWanted};
 use divisi_store::{
     Backend, BoxFuture, Class, Clock, Committed, Dialect, Epoch, OpenError, Schema, Session, Store,
-    StoreError, StoreErrorKind, StoreName, Stores, retention,
+    StoreError, StoreErrorKind, StoreName, Stores, lease, retention,
 };
 use tokio::task::JoinHandle;
 
@@ -196,6 +196,12 @@ impl Backend for PostgresStore {
 
     fn one_owner(&self) -> bool {
         false
+    }
+
+    fn lease_owner(&self) -> Option<String> {
+        let me = &self.core.me;
+        // Without topics nothing is watched, and no session shows that this process is there.
+        Some(if self.core.topics.is_empty() { me.clone() } else { lease::owner_by_session(me) })
     }
 
     fn clock(&self) -> Clock {

@@ -18,6 +18,8 @@ use crate::outbox::Ends;
 /// One store's share of everything.
 pub(crate) struct Core {
     pub(crate) source: ServiceName,
+    /// Who this is among the processes that have the database open.
+    pub(crate) me: String,
     pub(crate) options: Options,
     pub(crate) topics: Vec<&'static str>,
     pool: Pool,
@@ -38,6 +40,7 @@ impl Core {
         let of_consumers = options.connections_of_consumers.clamp(1, connections - 1);
         Core {
             source,
+            me: format!("{:016x}", fastrand::u64(..)),
             options,
             ends: Ends::new(&topics),
             topics,

@@ -7,8 +7,8 @@ use divisi_store::backend::{CommitError, Question, TwoAnswers, one_row};
 use divisi_store::{
     BoxFuture, Draft, Position, Record, Row, Session, StoreError, StoreErrorKind, Value, ValueRef, failpoint,
 };
-use tokio_postgres::Statement;
 use tokio_postgres::types::ToSql;
+use tokio_postgres::{Error, Statement};
 
 use crate::core::Core;
 use crate::epochs::{BEGIN, Reason};
@@ -19,6 +19,19 @@ use crate::value::Bound;
 
 /// Begins a snapshot.
 pub(crate) const SNAPSHOT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+
+/// Sends something, and once more on another connection if it was the first of its transaction and the server had closed the
+/// connection before. A closure would do, could one that borrows its transaction be `Send`.
+macro_rules! first_or_again {
+    ($transaction:ident, $sent:expr) => {{
+        let fresh = $transaction.link.is_fresh();
+        let mut done = $sent;
+        if done.is_err() && $transaction.goes_again(fresh).await? {
+            done = $sent;
+        }
+        $transaction.after(done)
+    }};
+}
 
 /// An open transaction, or a snapshot.
 pub(crate) struct Transaction {
@@ -33,6 +46,12 @@ pub(crate) struct Transaction {
 struct Last {
     sql: &'static str,
     params: Vec<Value>,
+}
+
+/// What goes to the server together with COMMIT, prepared.
+struct End<'a> {
+    last: Option<(Statement, Vec<Bound<'a>>)>,
+    append: Option<(Statement, Columns<'a>)>,
 }
 
 impl Transaction {
@@ -55,23 +74,13 @@ impl Transaction {
     }
 
     async fn batch(&mut self, sql: &str) -> Result<(), StoreError> {
-        let fresh = self.link.is_fresh();
-        let mut done = self.link.batch(sql).await;
-        if done.is_err() && self.goes_again(fresh).await? {
-            done = self.link.batch(sql).await;
-        }
-        self.after(done)
+        first_or_again!(self, self.link.batch(sql).await)
     }
 
-    /// The statement that appends, in a transaction that is open. It is opened by itself if nothing came before: what is
+    /// A statement that goes with COMMIT, in a transaction that is open. It is opened by itself if nothing came before: what is
     /// sent together with COMMIT is not known to be undone when the connection turns out to be a closed one.
-    async fn opened(&mut self, append: &str) -> Result<Statement, StoreError> {
-        let fresh = self.link.is_fresh();
-        let mut done = self.link.opened(append).await;
-        if done.is_err() && self.goes_again(fresh).await? {
-            done = self.link.opened(append).await;
-        }
-        self.after(done)
+    async fn opened(&mut self, sql: &str) -> Result<Statement, StoreError> {
+        first_or_again!(self, self.link.opened(sql).await)
     }
 
     fn after<T>(&self, done: Result<T, StoreError>) -> Result<T, StoreError> {
@@ -107,6 +116,27 @@ impl Transaction {
         }
     }
 
+    async fn prepare_end<'a>(
+        &mut self,
+        last: Option<&'a Last>,
+        drafts: &'a [Draft],
+    ) -> Result<End<'a>, StoreError> {
+        let last = match last {
+            Some(Last { sql, params }) => {
+                let statement = self.opened(sql).await?;
+                let bound = bind(&statement, &params.iter().map(Value::borrowed).collect::<Vec<_>>())?;
+                Some((statement, bound))
+            }
+            None => None,
+        };
+        let columns = Columns::new(drafts, &self.core.ends)?;
+        let append = match columns.statement() {
+            Some(append) => Some((self.opened(append).await?, columns)),
+            None => None,
+        };
+        Ok(End { last, append })
+    }
+
     async fn append_and_commit(&mut self, drafts: Vec<Draft>) -> Result<Vec<Arc<Record>>, CommitError> {
         if !self.writes {
             let error = StoreError::new(StoreErrorKind::Statement, "a snapshot cannot be committed");
@@ -116,44 +146,13 @@ impl Transaction {
             let error = StoreError::new(StoreErrorKind::Other, "failpoint commit.before");
             return Err(CommitError::DidNotHappen(error));
         }
-        let last = match self.last.take() {
-            Some(last) => Some((self.opened(last.sql).await.map_err(CommitError::DidNotHappen)?, last)),
-            None => None,
-        };
-        let last = match &last {
-            Some((statement, last)) => {
-                Some((statement, last.bound(statement).map_err(CommitError::DidNotHappen)?))
-            }
-            None => None,
-        };
+        let last = self.last.take();
         if drafts.is_empty() && last.is_none() && self.link.is_fresh() {
             // It did nothing and saw nothing.
             return Ok(Vec::new());
         }
-        let columns = Columns::new(&drafts, &self.core.ends).map_err(CommitError::DidNotHappen)?;
-        let append = match columns.statement() {
-            Some(append) => Some(self.opened(append).await.map_err(CommitError::DidNotHappen)?),
-            None => None,
-        };
-        let numbers = self
-            .link
-            .commit(async |client: &Client| {
-                // In this order, and both are sent when they are polled first.
-                let (changed, numbers) = tokio::join!(
-                    biased;
-                    async {
-                        let Some((statement, params)) = &last else { return Ok(1) };
-                        let params: Vec<&(dyn ToSql + Sync)> = params.iter().map(|value| value as _).collect();
-                        client.execute(*statement, &params).await
-                    },
-                    async {
-                        let Some(append) = &append else { return Ok(Numbers::none()) };
-                        columns.append(client, append).await
-                    },
-                );
-                Ok((changed?, numbers?))
-            })
-            .await;
+        let end = self.prepare_end(last.as_ref(), &drafts).await.map_err(CommitError::DidNotHappen)?;
+        let numbers = self.link.commit(async |client: &Client| end.send(client).await).await;
         let numbers = match numbers {
             Ending::Committed((changed, numbers)) => {
                 one_row(changed).map_err(CommitError::MayHaveHappened)?;
@@ -166,6 +165,7 @@ impl Transaction {
             let error = StoreError::new(StoreErrorKind::Other, "failpoint commit.after");
             return Err(CommitError::MayHaveHappened(error));
         }
+        drop(end);
         let records = outbox::records(&self.core.source, drafts, &numbers);
         self.core.committed(&records);
         Ok(records)
@@ -178,14 +178,7 @@ impl Session for Transaction {
         sql: &'a str,
         params: &'a [ValueRef<'a>],
     ) -> BoxFuture<'a, Result<u64, StoreError>> {
-        Box::pin(async move {
-            let fresh = self.link.is_fresh();
-            let mut done = self.link.execute(sql, params).await;
-            if done.is_err() && self.goes_again(fresh).await? {
-                done = self.link.execute(sql, params).await;
-            }
-            self.after(done)
-        })
+        Box::pin(async move { first_or_again!(self, self.link.execute(sql, params).await) })
     }
 
     fn query<'a>(
@@ -193,14 +186,7 @@ impl Session for Transaction {
         sql: &'a str,
         params: &'a [ValueRef<'a>],
     ) -> BoxFuture<'a, Result<Vec<Row>, StoreError>> {
-        Box::pin(async move {
-            let fresh = self.link.is_fresh();
-            let mut done = self.link.query(sql, params).await;
-            if done.is_err() && self.goes_again(fresh).await? {
-                done = self.link.query(sql, params).await;
-            }
-            self.after(done)
-        })
+        Box::pin(async move { first_or_again!(self, self.link.query(sql, params).await) })
     }
 
     fn query_two<'a>(
@@ -208,14 +194,7 @@ impl Session for Transaction {
         first: Question<'a>,
         second: Question<'a>,
     ) -> BoxFuture<'a, Result<TwoAnswers, StoreError>> {
-        Box::pin(async move {
-            let fresh = self.link.is_fresh();
-            let mut done = self.link.query_two(first, second).await;
-            if done.is_err() && self.goes_again(fresh).await? {
-                done = self.link.query_two(first, second).await;
-            }
-            self.after(done)
-        })
+        Box::pin(async move { first_or_again!(self, self.link.query_two(first, second).await) })
     }
 
     fn execute_last<'a>(
@@ -274,8 +253,19 @@ impl Session for Transaction {
     }
 }
 
-impl Last {
-    fn bound(&self, statement: &Statement) -> Result<Vec<Bound<'_>>, StoreError> {
-        bind(statement, &self.params.iter().map(Value::borrowed).collect::<Vec<_>>())
+impl End<'_> {
+    /// Sends both, the row first, when it is polled first; what cannot be sent is an error at once, before COMMIT goes. How many rows were
+    /// changed, and the numbers.
+    async fn send(&self, client: &Client) -> Result<(u64, Numbers), Error> {
+        let change = async {
+            let Some((statement, params)) = &self.last else { return Ok(1) };
+            let params: Vec<&(dyn ToSql + Sync)> = params.iter().map(|value| value as _).collect();
+            client.execute(statement, &params).await
+        };
+        let append = async {
+            let Some((statement, columns)) = &self.append else { return Ok(Numbers::none()) };
+            columns.append(client, statement).await
+        };
+        tokio::try_join!(biased; change, append)
     }
 }

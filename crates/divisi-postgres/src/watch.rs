@@ -35,19 +35,19 @@ const RECONNECT: (Duration, Duration) = (Duration::from_millis(50), Duration::fr
 
 const CHANNEL: &str = "divisi_log";
 const EPOCH: &str = "SELECT epoch FROM divisi_meta";
-/// Other sessions that watch this schema, by the name that they give themselves.
+/// Other sessions that watch this schema, by the name that they give themselves: `divisi watch`, sixteen digits, the schema.
 const OTHERS: &str = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
-                      AND application_name = current_setting('application_name') AND pid <> pg_backend_pid()";
+                      AND starts_with(application_name, 'divisi watch ') AND pid <> pg_backend_pid() \
+                      AND substr(application_name, 31) = substr(current_setting('application_name'), 31)";
 /// The work of this session is nothing that must be on disk.
 const SETTINGS: &str = "SET synchronous_commit TO off; SET statement_timeout TO '10s'";
 
 /// Watches until it is aborted; its owner is the store.
 pub(crate) async fn watch(core: Arc<Core>, connector: Connector) {
     let mut pause = RECONNECT.0;
-    let me = format!("{:016x}", fastrand::u64(..));
     loop {
         let began = Instant::now();
-        let Err(error) = watch_once(&core, &connector, &me).await;
+        let Err(error) = watch_once(&core, &connector).await;
         // What others wrote meanwhile, and whether the server is the same one, nobody told us.
         core.forget();
         tracing::debug!(service.name = %core.source, error = %error, "the watch over the log has lost its connection");
@@ -56,13 +56,9 @@ pub(crate) async fn watch(core: Arc<Core>, connector: Connector) {
     }
 }
 
-async fn watch_once(
-    core: &Core,
-    connector: &Connector,
-    me: &str,
-) -> Result<std::convert::Infallible, StoreError> {
-    let mut config = connector.config.clone();
-    config.application_name(format!("divisi watch {}", connector.schema));
+async fn watch_once(core: &Core, connector: &Connector) -> Result<std::convert::Infallible, StoreError> {
+    let (me, mut config) = (&*core.me, connector.config.clone());
+    config.application_name(format!("divisi watch {me} {}", connector.schema));
     let connecting = timeout(PATIENCE, connector.connect_bare(&config)).await;
     let (client, wire) = connecting.map_err(|_| silent())?.map_err(store_error)?;
     let hurry = Notify::new();

@@ -73,6 +73,12 @@ pub trait Backend: Send + Sync + 'static {
         true
     }
 
+    /// Under which name this process holds [leases](crate::lease) of this database, another one at each start; `None` where one process
+    /// owns the database and everything is granted.
+    fn lease_owner(&self) -> Option<String> {
+        None
+    }
+
     /// Its clock.
     fn clock(&self) -> Clock;
 

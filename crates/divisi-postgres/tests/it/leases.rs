@@ -1,6 +1,6 @@
 //! Leases of a piece of work, by the database's clock.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use divisi_contract::ServiceName;
@@ -8,15 +8,18 @@ use divisi_contract::event::LANES;
 use divisi_events::carrier::{Arrivals, Carrier, CarrierError, Head, Hint, PublishError};
 use divisi_events::relay::{Lease, Leased, Relay};
 use divisi_events::{Listeners, Log, LogOptions};
-use divisi_store::conformance::account::deposit;
+use divisi_postgres::{Postgres, Urls};
+use divisi_store::conformance::account::{self, deposit};
 use divisi_store::{
-    BoxFuture, Class, Epochs, Lane, Pos, Read, Record, Store, StoreError, Tx, TxFailed, lease, params,
+    BoxFuture, Class, Epochs, Lane, Pos, Read, Record, Store, StoreError, StoreName, Tx, TxFailed, lease,
+    params,
 };
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::fixture::{databases, eventually};
+use crate::fixture::{databases, eventually, options};
+use crate::proxy::Proxy;
 
 const LONG: Duration = Duration::from_secs(60);
 
@@ -109,6 +112,39 @@ async fn a_relays_lease_is_a_row_of_its_database() {
     assert_eq!(fenced.expect("the database answers").0, (false, true));
 }
 
+/// The lease of a process that has died is free when the server has noticed, though its time is long.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lease_of_a_process_that_is_gone_is_free_before_its_time() {
+    let databases = databases().await;
+    let (alive, _) = databases.bank().await;
+    let (dies, _) = databases.bank().await;
+    let owner = |store: &Store| store.backend().lease_owner().expect("several may have it open");
+    assert_ne!(owner(&alive), owner(&dies));
+    let watched = format!(
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = '{}' AND application_name LIKE 'divisi watch %'",
+        databases.database("bank")
+    );
+    let look = async || databases.server.sql(watched.clone()).await.expect("a look").trim().to_owned();
+    eventually("both watch", look, |n| n == "2").await;
+    let first = take(&dies, &owner(&dies), LONG).await.expect("it is free");
+    assert_eq!(take(&alive, &owner(&alive), LONG).await, None, "who holds it is there");
+    assert_eq!(take(&dies, &owner(&dies), LONG).await, Some(first));
+    let gone = owner(&dies);
+    dies.close().await;
+    let taken = eventually("it is free", async || take(&alive, &owner(&alive), LONG).await, Option::is_some);
+    assert!(taken.await > Some(first), "under a higher token");
+    assert!(!holds(&alive, &gone, first).await);
+    // One that says nothing of a session is believed until its time is over.
+    let unknown: Result<_, TxFailed<StoreError>> = alive
+        .run(Class::Consumer, async |tx: &mut Tx| lease::take(tx, "relay/y", "somebody", LONG).await)
+        .await;
+    assert!(unknown.expect("the database answers").0.is_some());
+    let other: Result<_, TxFailed<StoreError>> = alive
+        .run(Class::Consumer, async |tx: &mut Tx| lease::take(tx, "relay/y", &owner(&alive), LONG).await)
+        .await;
+    assert_eq!(other.expect("the database answers").0, None);
+}
+
 /// A relay that stops leaves its place and how far it is to the next one; one that dies keeps it waiting for the lease's time.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_relay_that_stops_gives_its_lease_and_its_cursor_to_the_next() {
@@ -118,7 +154,14 @@ async fn a_relay_that_stops_gives_its_lease_and_its_cursor_to_the_next() {
     let relay = |owner: &str| {
         let lease = Arc::new(Leased::new(store.clone(), owner).ttl(LONG));
         let lanes = (0..LANES).map(Lane);
-        Relay::new(store.clone(), "accounts", lanes, Arc::clone(&log) as _, Arc::new(Swallows), lease)
+        Relay::new(
+            store.clone(),
+            "accounts",
+            lanes,
+            Arc::clone(&log) as _,
+            Arc::new(Swallows::default()),
+            lease,
+        )
     };
     let name = format!("{}/accounts", Relay::reader_name("swallows"));
     let led_by = async || {
@@ -153,8 +196,66 @@ async fn a_relay_that_stops_gives_its_lease_and_its_cursor_to_the_next() {
     assert_eq!(led_by().await.as_deref(), Some("second"), "nobody gave it back");
 }
 
+/// F-16: the wire to the lease's database goes dead without a word. Who leads publishes no more before half of the lease's time is
+/// over, another takes over when all of it is, and the first does not come back when the wire does.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_whose_wire_to_the_lease_is_dead_publishes_no_more() {
+    let databases = databases().await;
+    let (store, _) = databases.bank().await;
+    let proxy = Proxy::before(databases.server.address()).await;
+    let urls = Urls::none().with("bank", databases.url_behind(&proxy, "bank"));
+    let name = StoreName::of("bank");
+    let (behind, _) =
+        Postgres::new(urls, options()).open_store(&name, &account::schema()).await.expect("it opens");
+    // Its events come by another way, so that only the lease can stop it.
+    let log = Log::new(store.clone(), Listeners::none(), LogOptions::default());
+    let relay = |store: &Store, owner: &str| {
+        let swallows = Arc::new(Swallows::default());
+        let lease = Arc::new(Leased::new(store.clone(), owner));
+        let (feed, carrier) = (Arc::clone(&log) as _, Arc::clone(&swallows) as _);
+        let relay = Relay::new(store.clone(), "accounts", (0..LANES).map(Lane), feed, carrier, lease);
+        (swallows, tokio::spawn(relay.run(std::future::pending())))
+    };
+    let writing = store.clone();
+    let writer = tokio::spawn(async move {
+        loop {
+            deposit(&writing, "a", 1).await.expect("it commits");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    });
+    let (by_first, first) = relay(&behind, "first");
+    eventually("the first publishes", async || by_first.published().0, |n| *n > 10).await;
+    let (by_second, second) = relay(&store, "second");
+    proxy.dead(true);
+    let dead_at = Instant::now();
+    eventually("the second publishes", async || by_second.published().0, |n| *n > 10).await;
+    let (n_first, last) = by_first.published();
+    let last = last.duration_since(dead_at);
+    assert!(last <= lease::TTL / 2, "the first has published for {last:?}");
+    assert!(dead_at.elapsed() >= lease::TTL / 2, "the second has waited for the lease");
+    proxy.dead(false);
+    let n_second = by_second.published().0;
+    eventually("the second goes on", async || by_second.published().0, |n| *n > n_second + 200).await;
+    assert_eq!(by_first.published().0, n_first, "the first knows that it does not lead");
+    assert!(!writer.is_finished() && !first.is_finished() && !second.is_finished());
+    writer.abort();
+    first.abort();
+    second.abort();
+}
+
 /// A carrier that acknowledges everything and brings nothing.
-struct Swallows;
+#[derive(Default)]
+struct Swallows {
+    /// How many records it was given, and when the last one came.
+    taken: Mutex<(usize, Option<Instant>)>,
+}
+
+impl Swallows {
+    fn published(&self) -> (usize, Instant) {
+        let (n, last) = *self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        (n, last.unwrap_or_else(Instant::now))
+    }
+}
 
 impl Carrier for Swallows {
     fn name(&self) -> &str {
@@ -169,6 +270,8 @@ impl Carrier for Swallows {
         records: &'a [Arc<Record>],
         _fence: Option<u64>,
     ) -> BoxFuture<'a, Vec<Result<Hint, PublishError>>> {
+        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        *taken = (taken.0 + records.len(), Some(Instant::now()));
         Box::pin(async move { records.iter().map(|_| Ok(Hint("swallows:x:0".into()))).collect() })
     }
 

@@ -6,6 +6,7 @@ mod consumer;
 mod failover;
 mod feed;
 mod fixture;
+mod full;
 mod importing;
 mod instances;
 mod killed;

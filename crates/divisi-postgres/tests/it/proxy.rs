@@ -1,4 +1,4 @@
-//! A wire between store and server that a test can cut at a message of the protocol.
+//! A wire between store and server that a test can cut at a message of the protocol, or let go dead without a word.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
 
 /// Where the next connection that commits is cut.
@@ -32,6 +33,15 @@ struct Shared {
     server: Mutex<SocketAddr>,
     cut: AtomicU8,
     n_cut: AtomicUsize,
+    dead: watch::Sender<bool>,
+}
+
+impl Shared {
+    /// Waits as long as the wire is dead.
+    async fn alive(&self) {
+        // It ends with the proxy, whose tasks end as well.
+        let _ = self.dead.subscribe().wait_for(|dead| !dead).await;
+    }
 }
 
 impl Proxy {
@@ -43,6 +53,7 @@ impl Proxy {
             server: Mutex::new(server),
             cut: AtomicU8::new(Cut::Never as u8),
             n_cut: AtomicUsize::new(0),
+            dead: watch::Sender::new(false),
         });
         let sharing = Arc::clone(&shared);
         let task = tokio::spawn(async move {
@@ -70,6 +81,11 @@ impl Proxy {
         self.shared.cut.store(cut as u8, Ordering::SeqCst);
     }
 
+    /// Nothing comes through in either direction, and no connection ends, until it is said to be alive again.
+    pub(crate) fn dead(&self, dead: bool) {
+        self.shared.dead.send_replace(dead);
+    }
+
     /// How many connections were cut.
     pub(crate) fn n_cut(&self) -> usize {
         self.shared.n_cut.load(Ordering::SeqCst)
@@ -83,10 +99,10 @@ impl Drop for Proxy {
 }
 
 /// Passes on until one side ends or the wire is cut; then both are closed.
-async fn pass(client: TcpStream, server: TcpStream, shared: &Shared) {
+async fn pass(client: TcpStream, server: TcpStream, shared: &Arc<Shared>) {
     let (from_client, to_client) = client.into_split();
     let (from_server, to_server) = server.into_split();
-    let answers = tokio::spawn(copy(from_server, to_client));
+    let answers = tokio::spawn(copy(from_server, to_client, Arc::clone(shared)));
     let after_commit = forward(from_client, to_server, shared).await;
     answers.abort();
     if let Some(mut to_server) = after_commit {
@@ -95,8 +111,15 @@ async fn pass(client: TcpStream, server: TcpStream, shared: &Shared) {
     }
 }
 
-async fn copy(mut from: OwnedReadHalf, mut to: OwnedWriteHalf) {
-    let _ = tokio::io::copy(&mut from, &mut to).await;
+/// Passes answers on, until one side ends.
+async fn copy(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, shared: Arc<Shared>) {
+    let mut buffer = vec![0; 16 * 1024];
+    while let Ok(n @ 1..) = from.read(&mut buffer).await {
+        shared.alive().await;
+        if to.write_all(&buffer[..n]).await.is_err() {
+            return;
+        }
+    }
 }
 
 /// Passes messages to the server; the wire to it, when it was cut behind a COMMIT.
@@ -108,6 +131,7 @@ async fn forward(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, shared: &Share
         let length = from.read_u32().await.ok()?;
         let mut body = vec![0; usize::try_from(length).ok()?.checked_sub(4)?];
         from.read_exact(&mut body).await.ok()?;
+        shared.alive().await;
         let commits = kind == Some(b'Q') && body.ends_with(b"; COMMIT\0");
         let cut = if commits { shared.cut.swap(Cut::Never as u8, Ordering::SeqCst) } else { 0 };
         if cut == Cut::BeforeCommit as u8 {
