@@ -53,6 +53,8 @@ pub struct Relay {
     saved_at: Instant,
     /// The token of the lease, as long as it is believed to be held.
     leads: Option<u64>,
+    /// Whether the lanes stand where they are to go on: before, their places are none to be kept.
+    placed: bool,
 }
 
 /// How far a relay is in one lane.
@@ -130,7 +132,19 @@ impl Relay {
         let reader = Relay::reader_name(carrier.name()).into();
         let lanes = lanes.into_iter().map(|lane| Cursor { lane, pos: Pos(0), saved: None }).collect();
         let (topic, epoch, saved_at) = (topic.into(), Epoch(0), Instant::now());
-        Relay { store, topic, reader, feed, carrier, lease, lanes, epoch, saved_at, leads: None }
+        Relay {
+            store,
+            topic,
+            reader,
+            feed,
+            carrier,
+            lease,
+            lanes,
+            epoch,
+            saved_at,
+            leads: None,
+            placed: false,
+        }
     }
 
     /// The reader under which a relay to the carrier of this name is registered.
@@ -149,9 +163,9 @@ impl Relay {
         }
         let Some(token) = self.leads.take() else { return };
         let left = async {
-            self.save(token).await?;
-            let name = self.lease_name();
-            self.lease.release(&name).await.map_err(|source| self.cursor_error(source))
+            let kept = if self.placed { self.save(token).await } else { Ok(()) };
+            let released = self.lease.release(&self.lease_name()).await;
+            kept.and(released.map_err(|source| self.cursor_error(source)))
         };
         match timeout(LEAVE_WITHIN, left).await {
             Ok(Ok(())) => {}
@@ -225,6 +239,7 @@ impl Relay {
     ///
     /// The carrier is asked before the log: what it holds of this history is then in the log for certain.
     pub async fn start(&mut self) -> Result<Vec<Ahead>, RelayError> {
+        self.placed = false;
         let source = self.store.service().clone();
         let asked = self.lanes.iter().map(|cursor| {
             let lane = cursor.lane;
@@ -250,6 +265,7 @@ impl Relay {
             *cursor = Cursor { pos: start.pos.max(cursor.pos), saved: None, ..*cursor };
             raised.extend(start.ahead);
         }
+        self.placed = true;
         Ok(raised)
     }
 
@@ -284,7 +300,6 @@ impl Relay {
 
     /// The lease's token, taken or renewed.
     pub async fn take_lease(&mut self) -> Result<Option<u64>, RelayError> {
-        self.leads = None;
         let taken = self.lease.take(&self.lease_name()).await.map_err(|source| self.cursor_error(source))?;
         self.leads = taken;
         Ok(taken)

@@ -35,10 +35,11 @@ const RECONNECT: (Duration, Duration) = (Duration::from_millis(50), Duration::fr
 
 const CHANNEL: &str = "divisi_log";
 const EPOCH: &str = "SELECT epoch FROM divisi_meta";
-/// Other sessions that watch this schema, by the name that they give themselves: `divisi watch`, sixteen digits, the schema.
+/// Other sessions that watch this schema, by the name that they give themselves: `divisi watch`, sixteen digits, the schema. The version
+/// before had no digits.
 const OTHERS: &str = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
                       AND starts_with(application_name, 'divisi watch ') AND pid <> pg_backend_pid() \
-                      AND substr(application_name, 31) = substr(current_setting('application_name'), 31)";
+                      AND substr(current_setting('application_name'), 31) IN (substr(application_name, 31), substr(application_name, 14))";
 /// The work of this session is nothing that must be on disk.
 const SETTINGS: &str = "SET synchronous_commit TO off; SET statement_timeout TO '10s'";
 

@@ -127,7 +127,7 @@ pub trait Session: Send {
         params: &'a [ValueRef<'a>],
     ) -> BoxFuture<'a, Result<Vec<Row>, StoreError>>;
 
-    /// Runs two statements that bring rows, one after the other; to a server both go at once.
+    /// Runs two statements of the framework that bring rows, one after the other; to a server both go at once.
     fn query_two<'a>(
         &'a mut self,
         first: Question<'a>,
@@ -139,8 +139,8 @@ pub trait Session: Send {
         })
     }
 
-    /// Runs a statement that changes one row, which the transaction holds locked, now or together with COMMIT: nothing that
-    /// the transaction does after it may depend on that row.
+    /// Runs a statement of the framework that changes one row, which the transaction holds locked, now or together with COMMIT: nothing
+    /// that the transaction does after it may depend on that row, and no savepoint is open.
     fn execute_last<'a>(
         &'a mut self,
         sql: &'static str,

@@ -15,16 +15,18 @@ use crate::transaction::{Read, Tx};
 
 /// How long a lease lasts without being renewed; who holds it renews it in a third of that.
 pub const TTL: Duration = Duration::from_secs(10);
+/// Who has renewed within this time is not called gone, whatever the server lists: its session may have to be made anew.
+pub const RENEWED_WITHIN: Duration = Duration::from_secs(4);
 
 const TAKE: &str = "INSERT INTO divisi_lease AS l (name, owner, token, expires_at) VALUES ($1, $2, 1, divisi_now() + $3) \
      ON CONFLICT (name) DO UPDATE SET owner = excluded.owner, expires_at = excluded.expires_at, \
      token = CASE WHEN l.owner = excluded.owner AND l.expires_at > divisi_now() THEN l.token ELSE l.token + 1 END \
      WHERE l.owner = excluded.owner OR l.expires_at <= divisi_now() RETURNING token";
-/// What is held by a session that is not there any more. Sessions of other roles do not say who they are: while one is there, nobody is
-/// called gone.
+/// What has not been renewed in time, by a session that is not there any more. Sessions of other roles may hide who they are: while one
+/// does, nobody is called gone.
 const TAKE_FROM_GONE: &str = "UPDATE divisi_lease AS l SET owner = $2, expires_at = divisi_now() + $3, token = l.token + 1 \
-     WHERE l.name = $1 AND starts_with(l.owner, 'session ') AND l.owner <> $2 AND NOT EXISTS \
-     (SELECT 1 FROM pg_stat_activity a WHERE a.datname = current_database() AND a.backend_type = 'client backend' \
+     WHERE l.name = $1 AND starts_with(l.owner, 'session ') AND l.owner <> $2 AND l.expires_at <= divisi_now() + $3 - $4 AND NOT EXISTS \
+     (SELECT 1 FROM pg_stat_activity a WHERE a.datname = current_database() \
      AND (a.application_name IS NULL OR starts_with(a.application_name, 'divisi watch ' || substr(l.owner, 9)))) RETURNING token";
 const HOLDS: &str = "SELECT count(*) FROM divisi_lease WHERE name = $1 AND owner = $2 AND token = $3 AND expires_at > divisi_now()";
 /// The row stays: its token must not begin anew.
@@ -35,7 +37,8 @@ const HELD: &str = "SELECT name, owner FROM divisi_lease WHERE starts_with(name,
 /// Every statement of this family; only PostgreSQL has its table.
 pub const STATEMENTS: [&str; 5] = [TAKE, TAKE_FROM_GONE, HOLDS, RELEASE, HELD];
 
-/// The owner of leases whose process has a session named `divisi watch <session>`: they are free when that session has ended, before their time.
+/// The owner of leases whose process has a session named `divisi watch <session>`: they are free when that session has ended and none was
+/// renewed for [`RENEWED_WITHIN`], before their time.
 pub fn owner_by_session(session: &str) -> String {
     format!("session {session}")
 }
@@ -46,7 +49,8 @@ pub async fn take(tx: &mut Tx, name: &str, owner: &str, ttl: Duration) -> Result
     let micros = i64::try_from(ttl.as_micros()).unwrap_or(i64::MAX / 2);
     let mut row: Option<(i64,)> = tx.query_opt(TAKE, params![name, owner, micros]).await?;
     if row.is_none() {
-        row = tx.query_opt(TAKE_FROM_GONE, params![name, owner, micros]).await?;
+        let renewed = i64::try_from(RENEWED_WITHIN.as_micros()).unwrap_or(i64::MAX / 2);
+        row = tx.query_opt(TAKE_FROM_GONE, params![name, owner, micros, renewed]).await?;
     }
     Ok(row.map(|(token,)| token.unsigned_abs()))
 }

@@ -76,7 +76,7 @@ impl Read {
     }
 
     /// All rows of two queries of which none needs the other's answer; a server is asked both at once.
-    pub async fn query_two<A: FromRow, B: FromRow>(
+    pub(crate) async fn query_two<A: FromRow, B: FromRow>(
         &mut self,
         first: Question<'_>,
         second: Question<'_>,
@@ -113,7 +113,7 @@ impl Tx {
     }
 
     /// Runs a statement that changes one row, now or with COMMIT; see [`Session::execute_last`].
-    pub async fn execute_last(
+    pub(crate) async fn execute_last(
         &mut self,
         sql: &'static str,
         params: &[ValueRef<'_>],

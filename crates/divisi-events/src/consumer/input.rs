@@ -38,10 +38,12 @@ use crate::event_log::Progress;
 use crate::fetch::{Feed, FetchRefused, Fetched, LaneWanted};
 use sharing::{Sharing, said};
 
-/// A question that has been out for longer than answers take waits at the source: it is taken back when another lane wants
-/// something. A younger one is about to be answered, or costs the source a page that nobody would read. Answers take twice as
-/// long as the last one that brought something, within these bounds.
-const ASK_AGAIN_AFTER: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(20));
+/// A question that has been out for longer than this waits at the source: it is taken back when another lane wants something.
+/// A younger one is about to be answered.
+const ASK_AGAIN_AFTER: Duration = Duration::from_millis(1);
+/// One that the source has an answer to is left alone for twice as long as the last such answer took, and for so long at the most: taken
+/// back, it has cost the source a page that nobody reads.
+const ANSWER_EXPECTED_MAX: Duration = Duration::from_millis(250);
 /// How much longer than it may wait there a question may take in all.
 const ANSWER_SLACK: Duration = Duration::from_secs(15);
 /// How long telling the source of the last progress may delay a stop.
@@ -69,7 +71,7 @@ pub(super) struct Input {
     asked: Option<Asked>,
     /// Whose lanes they are is being asked, or will be again.
     sharing: Sharing,
-    /// How long the last answer that brought something took.
+    /// How long the last answer took that was expected.
     answers_take: Duration,
     /// How many answers have come.
     n_answers: u64,
@@ -83,6 +85,8 @@ struct Asked {
     since: Instant,
     /// When it may be taken back.
     again_at: Instant,
+    /// Whether the source has what it asks for, as far as is known.
+    expected: bool,
     answer: BoxFuture<'static, Answer<Fetched, FetchRefused>>,
 }
 

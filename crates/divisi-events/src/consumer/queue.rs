@@ -23,6 +23,8 @@ pub(super) struct Queue {
     pub(super) working: bool,
     /// Whether the question that is on its way names this lane.
     pub(super) asked: bool,
+    /// Whether the source had more of it than it answered with.
+    pub(super) behind: bool,
     /// When an answer last brought something for it, counted in answers.
     pub(super) served: u64,
     /// Whether this instance applies it.
@@ -89,6 +91,7 @@ impl Queue {
             bytes: 0,
             working: false,
             asked: false,
+            behind: false,
             served: 0,
             mine: true,
             careful: false,

@@ -10,8 +10,8 @@ use std::time::Duration;
 use divisi_store::{Pos, Record};
 use tokio::time::Instant;
 
-/// Records of one lane that wait for a hole to be filled, at the most.
-const EARLY_MAX: usize = 32;
+/// Records of one lane that wait for a hole to be filled, at the most, and their bytes.
+const EARLY_MAX: (usize, usize) = (32, 128 * 1024);
 
 /// The newest records of one lane, without a hole, and the lane's end.
 #[derive(Debug, Default)]
@@ -69,8 +69,8 @@ impl Run {
         let (pos, end) = (record.pos, self.end());
         self.head = self.head.max(Some(pos));
         match end {
-            // Told after a later one, or twice: the run behind it is worth more.
-            Some(end) if pos <= end && !self.records.is_empty() => return pushed,
+            // Told after a later one, or twice: the run behind it is worth more. An empty one may begin with the lane's last.
+            Some(end) if pos < end || (pos == end && !self.records.is_empty()) => return pushed,
             Some(end) if pos > end.next() => {
                 let place = self.early.partition_point(|early| early.pos < pos);
                 if self.early.get(place).is_none_or(|early| early.pos != pos) {
@@ -78,7 +78,7 @@ impl Run {
                 }
                 self.hole.get_or_insert(now);
                 let waited = self.hole.is_some_and(|since| now.duration_since(since) >= patience);
-                if waited || self.early.len() > EARLY_MAX {
+                if waited || self.has_much_early() {
                     pushed.cut = std::mem::take(&mut self.records);
                     self.begin_anew(&mut pushed);
                     self.hole = None;
@@ -143,6 +143,12 @@ impl Run {
         } else {
             self.hole = None;
         }
+    }
+
+    fn has_much_early(&self) -> bool {
+        let (records_max, bytes_max) = EARLY_MAX;
+        self.early.len() > records_max
+            || self.early.iter().map(|early| early.size()).sum::<usize>() > bytes_max
     }
 
     /// Takes in what has waited for the record at the end.

@@ -376,7 +376,7 @@ fn what_somebody_else_wrote_wakes_and_is_asked_of_the_database() {
 
 #[test]
 fn what_somebody_else_wrote_is_waited_for_a_moment_first() {
-    let (tail, topic) = tail();
+    let (tail, topic) = patient(Duration::from_millis(300));
     learned(&topic);
     tail.grew(TOPIC, &[(Lane(3), Pos(2))]);
     let Look::Covered(page, Some(by)) = topic.look(&[(Lane(3), Pos(0))], 10, 10_000) else {
@@ -394,9 +394,7 @@ fn what_somebody_else_wrote_is_waited_for_a_moment_first() {
 fn records_told_in_any_order_are_one_run() {
     for seed in 0..SEEDS {
         let mut rng = Rng::with_seed(seed);
-        let limits = TailLimits { hole: Duration::from_secs(600), ..TailLimits::default() };
-        let tail = Tail::new(&[TOPIC], limits);
-        let topic = Arc::clone(tail.topic(TOPIC).expect("the topic has a tail"));
+        let (tail, topic) = patient(FOR_EVER);
         learned(&topic);
         let mut told: Vec<i64> = (1..=20).collect();
         rng.shuffle(&mut told);
@@ -418,9 +416,7 @@ fn records_told_in_any_order_are_one_run() {
 
 #[test]
 fn a_hole_that_nobody_fills_is_left_behind() {
-    let limits = TailLimits { hole: Duration::from_secs(600), ..TailLimits::default() };
-    let tail = Tail::new(&[TOPIC], limits);
-    let topic = Arc::clone(tail.topic(TOPIC).expect("the topic has a tail"));
+    let (tail, topic) = patient(FOR_EVER);
     learned(&topic);
     tail.committed(&[record(Lane(3), Pos(1), 10)]);
     // The second one is somebody else's. Only so many wait for it, whatever the time.
@@ -433,7 +429,7 @@ fn a_hole_that_nobody_fills_is_left_behind() {
 
 #[test]
 fn a_record_told_late_does_not_cut_what_came_before_it() {
-    let (tail, topic) = tail();
+    let (tail, topic) = patient(FOR_EVER);
     learned(&topic);
     tail.committed(&[record(Lane(3), Pos(2), 10), record(Lane(3), Pos(3), 10)]);
     let mut waiting = topic.register(&[(Lane(3), Pos(0))]).expect("there is room");
@@ -443,6 +439,26 @@ fn a_record_told_late_does_not_cut_what_came_before_it() {
     assert_eq!(covered(&topic, Lane(3), 0), Some(vec![1, 2, 3]));
     tail.committed(&[record(Lane(3), Pos(1), 10)]);
     assert_eq!(topic.kept().0, 3, "once");
+}
+
+/// Early records are in the limits: large ones do not wait.
+#[test]
+fn large_records_do_not_wait_for_a_hole() {
+    let (tail, topic) = patient(FOR_EVER);
+    learned(&topic);
+    tail.committed(&[record(Lane(3), Pos(1), 10)]);
+    (3..6).for_each(|pos| tail.committed(&[record(Lane(3), Pos(pos), 100 * 1024)]));
+    assert_eq!(covered(&topic, Lane(3), 3), Some(vec![4]), "one at a time, as bytes allow");
+    assert!(matches!(topic.look(&[(Lane(3), Pos(1))], 10, 10_000), Look::Behind));
+}
+
+/// A hole that is never given up by time.
+const FOR_EVER: Duration = Duration::from_secs(600);
+
+fn patient(hole: Duration) -> (Tail, Arc<TopicTail>) {
+    let tail = Tail::new(&[TOPIC], TailLimits { hole, ..TailLimits::default() });
+    let topic = Arc::clone(tail.topic(TOPIC).expect("the topic has a tail"));
+    (tail, topic)
 }
 
 /// It knows that the lanes are empty.

@@ -15,7 +15,7 @@ use divisi_store::{
     params,
 };
 use tokio::sync::oneshot;
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::Instant;
 
 use crate::fixture::{databases, eventually, options};
@@ -24,8 +24,17 @@ use crate::proxy::Proxy;
 const LONG: Duration = Duration::from_secs(60);
 
 async fn take(store: &Store, owner: &str, ttl: Duration) -> Option<u64> {
+    take_for(store, "relay/x", owner, ttl).await
+}
+
+/// For a long time.
+async fn take_of(store: &Store, name: &str, owner: &str) -> Option<u64> {
+    take_for(store, name, owner, LONG).await
+}
+
+async fn take_for(store: &Store, name: &str, owner: &str, ttl: Duration) -> Option<u64> {
     let taken: Result<_, TxFailed<StoreError>> =
-        store.run(Class::Consumer, async |tx: &mut Tx| lease::take(tx, "relay/x", owner, ttl).await).await;
+        store.run(Class::Consumer, async |tx: &mut Tx| lease::take(tx, name, owner, ttl).await).await;
     taken.expect("the database answers").0
 }
 
@@ -134,15 +143,16 @@ async fn a_lease_of_a_process_that_is_gone_is_free_before_its_time() {
     let taken = eventually("it is free", async || take(&alive, &owner(&alive), LONG).await, Option::is_some);
     assert!(taken.await > Some(first), "under a higher token");
     assert!(!holds(&alive, &gone, first).await);
+    // Who renews in time is never called gone: the session of its watch may have to be made anew.
+    let unseen = lease::owner_by_session("0123456789abcdef");
+    let held = take_of(&alive, "relay/z", &unseen).await;
+    let taken_at = Instant::now();
+    let taken = async || take_of(&alive, "relay/z", &owner(&alive)).await;
+    assert!(eventually("not renewed", taken, Option::is_some).await > held);
+    assert!(taken_at.elapsed() >= lease::RENEWED_WITHIN / 2, "{:?}", taken_at.elapsed());
     // One that says nothing of a session is believed until its time is over.
-    let unknown: Result<_, TxFailed<StoreError>> = alive
-        .run(Class::Consumer, async |tx: &mut Tx| lease::take(tx, "relay/y", "somebody", LONG).await)
-        .await;
-    assert!(unknown.expect("the database answers").0.is_some());
-    let other: Result<_, TxFailed<StoreError>> = alive
-        .run(Class::Consumer, async |tx: &mut Tx| lease::take(tx, "relay/y", &owner(&alive), LONG).await)
-        .await;
-    assert_eq!(other.expect("the database answers").0, None);
+    assert!(take_of(&alive, "relay/y", "somebody").await.is_some());
+    assert_eq!(take_of(&alive, "relay/y", &owner(&alive)).await, None);
 }
 
 /// A relay that stops leaves its place and how far it is to the next one; one that dies keeps it waiting for the lease's time.
@@ -151,17 +161,10 @@ async fn a_relay_that_stops_gives_its_lease_and_its_cursor_to_the_next() {
     let databases = databases().await;
     let (store, _) = databases.bank().await;
     let log = Log::new(store.clone(), Listeners::none(), LogOptions::default());
-    let relay = |owner: &str| {
+    let relay = |owner: &str, carrier: &Arc<Swallows>| {
         let lease = Arc::new(Leased::new(store.clone(), owner).ttl(LONG));
-        let lanes = (0..LANES).map(Lane);
-        Relay::new(
-            store.clone(),
-            "accounts",
-            lanes,
-            Arc::clone(&log) as _,
-            Arc::new(Swallows::default()),
-            lease,
-        )
+        let (feed, carrier) = (Arc::clone(&log) as _, Arc::clone(carrier) as _);
+        Relay::new(store.clone(), "accounts", (0..LANES).map(Lane), feed, carrier, lease)
     };
     let name = format!("{}/accounts", Relay::reader_name("swallows"));
     let led_by = async || {
@@ -175,25 +178,38 @@ async fn a_relay_that_stops_gives_its_lease_and_its_cursor_to_the_next() {
             store.read(async |read: &mut Read| read.query_one(sql, params![]).await).await;
         kept.expect("the database answers").0
     };
-    let (stop, stopping) = oneshot::channel::<()>();
-    let first = tokio::spawn(relay("first").run(async move { drop(stopping.await) }));
-    eventually("the first leads", async || led_by().await, |owner| owner.as_deref() == Some("first")).await;
+    // It runs until it is told to stop, and what it says of itself is looked at then.
+    let run = |owner: &'static str, carrier: &Arc<Swallows>| {
+        let (stop, stopping) = oneshot::channel::<()>();
+        (stop, tokio::spawn(relay(owner, carrier).run(async move { drop(stopping.await) })))
+    };
+    let ends = async |stop: oneshot::Sender<()>, relay: JoinHandle<()>| {
+        stop.send(()).expect("it runs");
+        let began = Instant::now();
+        relay.await.expect("it does not panic");
+        assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+        assert_eq!(led_by().await, None, "its lease is free");
+    };
+    let (by_first, by_third) = (Arc::new(Swallows::default()), Arc::new(Swallows::default()));
+    let (stop, first) = run("first", &by_first);
     for n in 1..=20 {
         deposit(&store, "a", n).await.expect("it commits");
     }
-    stop.send(()).expect("it runs");
-    let began = Instant::now();
-    first.await.expect("it does not panic");
-    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
-    assert_eq!(led_by().await, None, "its lease is free");
+    eventually("the first publishes", async || by_first.published().0, |n| *n > 0).await;
+    ends(stop, first).await;
     let cursor = kept().await;
     assert!(cursor > 0, "what it has published is kept");
-    let second = tokio::spawn(relay("second").run(std::future::pending()));
+    // One that cannot begin, since its carrier does not answer, leaves that as it is.
+    let (stop, second) = run("second", &Arc::new(Swallows { is_away: true, ..Swallows::default() }));
     eventually("the second leads", async || led_by().await, |owner| owner.as_deref() == Some("second")).await;
-    eventually("and goes on", async || kept().await, |pos| *pos == 20).await;
-    second.abort();
-    assert!(second.await.is_err_and(|error| error.is_cancelled()));
-    assert_eq!(led_by().await.as_deref(), Some("second"), "nobody gave it back");
+    ends(stop, second).await;
+    assert_eq!(kept().await, cursor);
+    let (_stop, third) = run("third", &by_third);
+    eventually("the third goes on", async || kept().await, |pos| *pos == 20).await;
+    assert_eq!(by_third.published().0 as i64, 20 - cursor, "from there");
+    third.abort();
+    assert!(third.await.is_err_and(|error| error.is_cancelled()));
+    assert_eq!(led_by().await.as_deref(), Some("third"), "nobody gave it back");
 }
 
 /// F-16: the wire to the lease's database goes dead without a word. Who leads publishes no more before half of the lease's time is
@@ -246,6 +262,8 @@ async fn a_leader_whose_wire_to_the_lease_is_dead_publishes_no_more() {
 /// A carrier that acknowledges everything and brings nothing.
 #[derive(Default)]
 struct Swallows {
+    /// Whether it does not say what it holds.
+    is_away: bool,
     /// How many records it was given, and when the last one came.
     taken: Mutex<(usize, Option<Instant>)>,
 }
@@ -291,7 +309,8 @@ impl Carrier for Swallows {
         _topic: &'a str,
         _lane: Lane,
     ) -> BoxFuture<'a, Result<Head, CarrierError>> {
-        Box::pin(async { Ok(Head::Unknown) })
+        let away = || CarrierError::Unavailable("it is away".to_owned());
+        Box::pin(async move { if self.is_away { Err(away()) } else { Ok(Head::Unknown) } })
     }
 
     fn read<'a>(

@@ -8,7 +8,9 @@ use divisi_store::{Lane, Record};
 use tokio::time::{Duration, Instant};
 use tracing::debug;
 
-use super::{ANSWER_SLACK, ASK_AGAIN_AFTER, AT_ONCE, Asked, EMPTY_AT_ONCE_MAX, Input, Next};
+use super::{
+    ANSWER_EXPECTED_MAX, ANSWER_SLACK, ASK_AGAIN_AFTER, AT_ONCE, Asked, EMPTY_AT_ONCE_MAX, Input, Next,
+};
 use crate::consumer::queue::{Queue, Taken};
 use crate::fetch::{BYTES_MAX, Fetch, FetchRefused, Fetched, LaneWanted, RECORDS_MAX};
 
@@ -35,13 +37,14 @@ impl Input {
         }
         wanted.sort_by_key(|lane| lane.served);
         let lanes: Vec<Lane> = wanted.iter().map(|lane| lane.lane).collect();
+        let expected = wanted.iter().any(|lane| lane.behind);
         for lane in wanted {
             lane.asked = true;
         }
         let answer = self.question(&lanes, RECORDS_MAX, self.shared.options.wait);
-        let (least, most) = ASK_AGAIN_AFTER;
-        let again_at = now + (2 * self.answers_take).clamp(least, most);
-        self.asked = Some(Asked { since: now, again_at, answer });
+        let takes = if expected { (2 * self.answers_take).min(ANSWER_EXPECTED_MAX) } else { Duration::ZERO };
+        let again_at = now + takes.max(ASK_AGAIN_AFTER);
+        self.asked = Some(Asked { since: now, again_at, expected, answer });
     }
 
     /// Whether what waits to be applied leaves room for another answer.
@@ -79,8 +82,10 @@ impl Input {
 
     /// The source has answered.
     pub(super) fn answered(&mut self, answer: (Instant, Answer<Fetched, FetchRefused>)) -> Option<Next> {
-        self.asked = None;
         let (since, answer) = answer;
+        if self.asked.take().is_some_and(|asked| asked.expected) {
+            self.answers_take = since.elapsed();
+        }
         let next = match answer {
             Ok(fetched) => self.take(since, fetched),
             Err(error) => self.refused(error),
@@ -116,10 +121,12 @@ impl Input {
                 }
             }
         }
-        if n_queued > 0 {
-            self.answers_take = now.duration_since(since);
-        }
         let heads = fetched.heads;
+        for (lane, head) in &heads {
+            if let Some(queue) = self.lanes.get_mut(usize::from(lane.0)) {
+                queue.behind = queue.ahead() < *head;
+            }
+        }
         self.tell(|status| {
             status.repeats += repeats;
             status.gaps += gaps;
