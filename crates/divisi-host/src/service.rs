@@ -6,7 +6,7 @@ use std::sync::Arc;
 use divisi_call::{Client, Edge, Route, Served, Serves};
 use divisi_contract::{Contract, Event, EventSpec, KeptAnswers, ServiceName};
 use divisi_events::handler::{Fold, Handler, Handlers};
-use divisi_store::{Isolation, Migration, Tx};
+use divisi_store::{Migration, Tx};
 
 use crate::parts::Parts;
 
@@ -16,7 +16,6 @@ use crate::parts::Parts;
 pub struct Service {
     pub(crate) name: ServiceName,
     pub(crate) migrations: Vec<Migration>,
-    pub(crate) isolation: Isolation,
     pub(crate) events: Vec<EventSpec>,
     pub(crate) topics: Vec<&'static str>,
     pub(crate) calls: Vec<&'static Contract>,
@@ -47,7 +46,6 @@ impl Service {
         Service {
             name: name.into(),
             migrations: Vec::new(),
-            isolation: Isolation::default(),
             events: Vec::new(),
             topics: Vec::new(),
             calls: Vec::new(),
@@ -61,14 +59,6 @@ impl Service {
     #[must_use]
     pub fn migrations(mut self, migrations: impl IntoIterator<Item = Migration>) -> Service {
         self.migrations.extend(migrations);
-        self
-    }
-
-    /// Its transactions are kept apart so strictly, on PostgreSQL; on SQLite they always are. The stricter, the more of them end as ones that
-    /// did not run and may be tried again; and positions of events are known only behind COMMIT, so `transact` does not bring them.
-    #[must_use]
-    pub fn isolation(mut self, isolation: Isolation) -> Service {
-        self.isolation = isolation;
         self
     }
 

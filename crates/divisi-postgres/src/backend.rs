@@ -13,14 +13,13 @@ use tokio::task::JoinHandle;
 
 use crate::connect::{self, Connector};
 use crate::core::Core;
-use crate::epochs::Reason;
+use crate::epochs::{self, Reason};
 use crate::error::{code, open_error, store_error};
 use crate::migrate;
 use crate::options::Options;
 use crate::page;
 use crate::place::{Place, refused};
 use crate::retention::forget;
-use crate::staged;
 use crate::transaction::{SNAPSHOT, Transaction};
 use crate::urls::Urls;
 use crate::watch;
@@ -67,7 +66,7 @@ pub struct Postgres {
 /// One PostgreSQL database, or one schema of it.
 pub struct PostgresStore {
     core: Arc<Core>,
-    /// Its own tasks: the watch for other instances, numbering, and retention. Aborted with it.
+    /// Its own tasks: the watch for other instances, and retention. Aborted with it.
     tasks: Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -92,16 +91,13 @@ impl Postgres {
         // It has the lock, and no limits: not one to give back.
         drop(Object::take(client));
         migrated?;
-        let core = Arc::new(Core::new(name.service.clone(), schema, self.options.clone(), pool));
+        let core =
+            Arc::new(Core::new(name.service.clone(), schema.topics.clone(), self.options.clone(), pool));
         core.begin_epoch(Reason::OtherLife).await.map_err(|error| open_error(&place.what, error))?;
-        staged::settle(&core, &place).await?;
         // Without topics there is no log, and nothing to watch.
         let watch =
             (!schema.topics.is_empty()).then(|| tokio::spawn(watch::watch(Arc::clone(&core), connector)));
-        let numbering = (!schema.topics.is_empty() && core.isolation.is_strict())
-            .then(|| tokio::spawn(staged::keep_numbering(Arc::clone(&core))));
-        let tasks = watch.into_iter().chain(numbering).collect();
-        let backend = Arc::new(PostgresStore { core, tasks: Mutex::new(tasks) });
+        let backend = Arc::new(PostgresStore { core, tasks: Mutex::new(watch.into_iter().collect()) });
         let store = Store::new(
             Arc::clone(&backend) as Arc<dyn Backend>,
             name.service.clone(),
@@ -214,7 +210,7 @@ impl Backend for PostgresStore {
 
     fn begin(&self, class: Class) -> BoxFuture<'_, Result<Box<dyn Session>, StoreError>> {
         Box::pin(async move {
-            let link = self.core.fresh(Some(class), self.core.isolation.begin()).await?;
+            let link = self.core.fresh(Some(class), epochs::BEGIN).await?;
             Ok(Box::new(Transaction::new(link, Arc::clone(&self.core))) as Box<dyn Session>)
         })
     }

@@ -5,9 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use deadpool_postgres::{Client, Pool, PoolError};
 use divisi_contract::ServiceName;
-use divisi_store::{
-    Class, Committed, Epoch, Isolation, Lane, Pos, Record, Schema, StoreError, StoreErrorKind,
-};
+use divisi_store::{Class, Committed, Epoch, Lane, Pos, Record, StoreError, StoreErrorKind};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout};
 
@@ -23,7 +21,6 @@ pub(crate) struct Core {
     /// Who this is among the processes that have the database open.
     pub(crate) me: String,
     pub(crate) options: Options,
-    pub(crate) isolation: Isolation,
     pub(crate) topics: Vec<&'static str>,
     pool: Pool,
     /// As many as there are connections: who has a permit gets one.
@@ -35,21 +32,18 @@ pub(crate) struct Core {
     forgets: AtomicU64,
     /// Something was appended here: other instances may be told.
     pub(crate) appended: Notify,
-    /// Something was put down that has no number yet.
-    pub(crate) staged: Notify,
 }
 
 impl Core {
-    pub(crate) fn new(source: ServiceName, schema: &Schema, options: Options, pool: Pool) -> Core {
+    pub(crate) fn new(source: ServiceName, topics: Vec<&'static str>, options: Options, pool: Pool) -> Core {
         let connections = options.connections_max.max(2);
         let of_consumers = options.connections_of_consumers.clamp(1, connections - 1);
         Core {
             source,
             me: format!("{:016x}", fastrand::u64(..)),
             options,
-            isolation: schema.isolation,
-            ends: Ends::new(&schema.topics),
-            topics: schema.topics.clone(),
+            ends: Ends::new(&topics),
+            topics,
             pool,
             free: Arc::new(Semaphore::new(connections)),
             free_for_consumers: Arc::new(Semaphore::new(of_consumers)),
@@ -57,7 +51,6 @@ impl Core {
             epoch: AtomicI64::new(0),
             forgets: AtomicU64::new(0),
             appended: Notify::new(),
-            staged: Notify::new(),
         }
     }
 

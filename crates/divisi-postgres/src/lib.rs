@@ -30,7 +30,6 @@ mod place;
 mod provision;
 pub mod retention;
 mod scan;
-mod staged;
 mod tls;
 mod transaction;
 pub mod urls;

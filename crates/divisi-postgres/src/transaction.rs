@@ -11,7 +11,7 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{Error, Statement};
 
 use crate::core::Core;
-use crate::epochs::Reason;
+use crate::epochs::{BEGIN, Reason};
 use crate::error::{OTHER_LIFE, code};
 use crate::link::{Ending, Link, bind};
 use crate::outbox::{self, Columns, Numbers};
@@ -52,8 +52,6 @@ struct Last {
 struct End<'a> {
     last: Option<(Statement, Vec<Bound<'a>>)>,
     append: Option<(Statement, Columns<'a>)>,
-    /// Whether events are put down without numbers.
-    staged: bool,
 }
 
 impl Transaction {
@@ -70,7 +68,7 @@ impl Transaction {
     async fn goes_again(&mut self, fresh: bool) -> Result<bool, StoreError> {
         let Some(permits) = fresh.then(|| self.link.was_stale()).flatten() else { return Ok(false) };
         self.core.forget();
-        let begin = if self.writes { self.core.isolation.begin() } else { SNAPSHOT };
+        let begin = if self.writes { BEGIN } else { SNAPSHOT };
         self.link = self.core.begin_on(permits, begin).await?;
         Ok(true)
     }
@@ -132,13 +130,11 @@ impl Transaction {
             None => None,
         };
         let columns = Columns::new(drafts, &self.core.ends)?;
-        let staged = self.core.isolation.is_strict();
-        let statement = if staged { columns.stage_statement() } else { columns.statement() };
-        let append = match statement {
+        let append = match columns.statement() {
             Some(append) => Some((self.opened(append).await?, columns)),
             None => None,
         };
-        Ok(End { last, append, staged })
+        Ok(End { last, append })
     }
 
     async fn append_and_commit(&mut self, drafts: Vec<Draft>) -> Result<Vec<Arc<Record>>, CommitError> {
@@ -168,9 +164,6 @@ impl Transaction {
         if failpoint::hit("commit.after") {
             let error = StoreError::new(StoreErrorKind::Other, "failpoint commit.after");
             return Err(CommitError::MayHaveHappened(error));
-        }
-        if end.staged && end.append.is_some() {
-            self.core.staged.notify_one();
         }
         drop(end);
         let records = outbox::records(&self.core.source, drafts, &numbers);
@@ -271,11 +264,7 @@ impl End<'_> {
         };
         let append = async {
             let Some((statement, columns)) = &self.append else { return Ok(Numbers::none()) };
-            if self.staged {
-                columns.stage(client, statement).await
-            } else {
-                columns.append(client, statement).await
-            }
+            columns.append(client, statement).await
         };
         tokio::try_join!(biased; change, append)
     }

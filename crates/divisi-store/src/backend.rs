@@ -34,35 +34,6 @@ pub enum Class {
     Consumer,
 }
 
-/// How strictly the transactions of a service are kept apart, where several run at the same time. SQLite has one writer, and is always
-/// as strict as can be.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Isolation {
-    /// Each statement sees what was committed before it; rows that are changed are locked.
-    #[default]
-    ReadCommitted,
-    /// All statements see one state; who changes a row that somebody else has changed since is undone.
-    RepeatableRead,
-    /// As if one ran after the other; who cannot be put into an order is undone.
-    Serializable,
-}
-
-impl Isolation {
-    /// Whether a transaction's snapshot is older than its locks.
-    pub fn is_strict(self) -> bool {
-        self != Isolation::ReadCommitted
-    }
-
-    /// The SQL that begins a transaction that may write.
-    pub fn begin(self) -> &'static str {
-        match self {
-            Isolation::ReadCommitted => "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE",
-            Isolation::RepeatableRead => "BEGIN ISOLATION LEVEL REPEATABLE READ READ WRITE",
-            Isolation::Serializable => "BEGIN ISOLATION LEVEL SERIALIZABLE READ WRITE",
-        }
-    }
-}
-
 /// Which database of a service is meant.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct StoreName {

@@ -53,7 +53,6 @@ pub(crate) fn shop() -> Schema {
         migrations: vec![SHOP],
         topics: vec![Sold::TOPIC],
         readers: vec![("listener".into(), Sold::TOPIC)],
-        ..Schema::default()
     }
 }
 

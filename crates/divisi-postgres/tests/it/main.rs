@@ -17,7 +17,6 @@ mod projection;
 mod proxy;
 mod retention;
 mod sharing;
-mod staged;
 mod statements;
 mod storms;
 mod tls;
