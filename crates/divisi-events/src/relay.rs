@@ -301,6 +301,10 @@ impl Relay {
     /// The lease's token, taken or renewed.
     pub async fn take_lease(&mut self) -> Result<Option<u64>, RelayError> {
         let taken = self.lease.take(&self.lease_name()).await.map_err(|source| self.cursor_error(source))?;
+        if taken != self.leads {
+            // Another one may have led in between, and gone further.
+            self.placed = false;
+        }
         self.leads = taken;
         Ok(taken)
     }

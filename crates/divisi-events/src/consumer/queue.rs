@@ -23,8 +23,8 @@ pub(super) struct Queue {
     pub(super) working: bool,
     /// Whether the question that is on its way names this lane.
     pub(super) asked: bool,
-    /// Whether the source had more of it than it answered with.
-    pub(super) behind: bool,
+    /// Where it ends at the source, as the last answer said.
+    pub(super) head: Pos,
     /// When an answer last brought something for it, counted in answers.
     pub(super) served: u64,
     /// Whether this instance applies it.
@@ -91,7 +91,7 @@ impl Queue {
             bytes: 0,
             working: false,
             asked: false,
-            behind: false,
+            head: Pos(0),
             served: 0,
             mine: true,
             careful: false,
@@ -115,6 +115,11 @@ impl Queue {
     /// Bytes in hand.
     pub(super) fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// Whether the source has more of it, as far as is known.
+    pub(super) fn is_behind(&self) -> bool {
+        self.ahead() < self.head
     }
 
     /// Whether more may be asked for: at most one batch waits while another is applied.

@@ -37,7 +37,7 @@ impl Input {
         }
         wanted.sort_by_key(|lane| lane.served);
         let lanes: Vec<Lane> = wanted.iter().map(|lane| lane.lane).collect();
-        let expected = wanted.iter().any(|lane| lane.behind);
+        let expected = wanted.iter().any(|lane| lane.is_behind());
         for lane in wanted {
             lane.asked = true;
         }
@@ -83,11 +83,9 @@ impl Input {
     /// The source has answered.
     pub(super) fn answered(&mut self, answer: (Instant, Answer<Fetched, FetchRefused>)) -> Option<Next> {
         let (since, answer) = answer;
-        if self.asked.take().is_some_and(|asked| asked.expected) {
-            self.answers_take = since.elapsed();
-        }
+        let expected = self.asked.take().is_some_and(|asked| asked.expected);
         let next = match answer {
-            Ok(fetched) => self.take(since, fetched),
+            Ok(fetched) => self.take(since, expected, fetched),
             Err(error) => self.refused(error),
         };
         self.lanes.iter_mut().for_each(|lane| lane.asked = false);
@@ -95,7 +93,7 @@ impl Input {
     }
 
     /// Takes what an answer has brought.
-    pub(super) fn take(&mut self, since: Instant, fetched: Fetched) -> Option<Next> {
+    pub(super) fn take(&mut self, since: Instant, expected: bool, fetched: Fetched) -> Option<Next> {
         let current = fetched.epochs.current();
         if current > self.epoch {
             self.source_works();
@@ -121,10 +119,13 @@ impl Input {
                 }
             }
         }
+        if expected && n_queued > 0 {
+            self.answers_take = now.duration_since(since);
+        }
         let heads = fetched.heads;
         for (lane, head) in &heads {
             if let Some(queue) = self.lanes.get_mut(usize::from(lane.0)) {
-                queue.behind = queue.ahead() < *head;
+                queue.head = *head;
             }
         }
         self.tell(|status| {
