@@ -128,7 +128,7 @@ impl Inbox {
         Ok((Watermark { epoch, pos }, answer))
     }
 
-    /// Moves one watermark, which the transaction has locked, as the last that it does.
+    /// Moves one watermark, which the transaction has locked. It may go with COMMIT: nothing that comes after it may read the row.
     pub async fn advance(
         &self,
         tx: &mut Tx,
