@@ -126,7 +126,7 @@ impl Link {
         scan::is_allowed(sql)?;
         let statement = self.prepare(sql).await?;
         let bound = bind(&statement, params)?;
-        let bound: Vec<&(dyn ToSql + Sync)> = bound.iter().map(|value| value as _).collect();
+        let bound = borrowed(&bound);
         self.run(async |client: &Client| client.execute(&statement, &bound).await).await
     }
 
@@ -135,9 +135,9 @@ impl Link {
         scan::is_allowed(sql)?;
         let statement = self.prepare(sql).await?;
         let bound = bind(&statement, params)?;
-        let bound: Vec<&(dyn ToSql + Sync)> = bound.iter().map(|value| value as _).collect();
+        let bound = borrowed(&bound);
         let rows = self.run(async |client: &Client| client.query(&statement, &bound).await).await?;
-        rows.iter().map(row).collect()
+        read(&rows)
     }
 
     /// Runs two queries, sent together; the rows of both.
@@ -148,8 +148,7 @@ impl Link {
     ) -> Result<TwoAnswers, StoreError> {
         let (one, other) = (self.prepare(first.0).await?, self.prepare(second.0).await?);
         let (of_one, of_other) = (bind(&one, first.1)?, bind(&other, second.1)?);
-        let of_one: Vec<&(dyn ToSql + Sync)> = of_one.iter().map(|value| value as _).collect();
-        let of_other: Vec<&(dyn ToSql + Sync)> = of_other.iter().map(|value| value as _).collect();
+        let (of_one, of_other) = (borrowed(&of_one), borrowed(&of_other));
         let (first, second) = self
             .run(async |client: &Client| {
                 // Both answers are read, whatever the first one says: nothing may be left on the way.
@@ -161,8 +160,7 @@ impl Link {
                 Ok((both.0?, both.1?))
             })
             .await?;
-        let rows = |found: Vec<tokio_postgres::Row>| found.iter().map(row).collect::<Result<_, _>>();
-        Ok((rows(first)?, rows(second)?))
+        Ok((read(&first)?, read(&second)?))
     }
 
     /// Runs a statement of the framework's own.
@@ -366,6 +364,15 @@ pub(crate) fn bind<'a>(statement: &Statement, params: &[ValueRef<'a>]) -> Result
         ));
     }
     Ok(params.iter().map(|value| Bound(*value)).collect())
+}
+
+/// Bound values as the driver takes them.
+pub(crate) fn borrowed<'a>(bound: &'a [Bound<'_>]) -> Vec<&'a (dyn ToSql + Sync)> {
+    bound.iter().map(|value| value as _).collect()
+}
+
+fn read(found: &[tokio_postgres::Row]) -> Result<Vec<Row>, StoreError> {
+    found.iter().map(row).collect()
 }
 
 fn row(found: &tokio_postgres::Row) -> Result<Row, StoreError> {

@@ -7,13 +7,12 @@ use divisi_store::backend::{CommitError, Question, TwoAnswers, one_row};
 use divisi_store::{
     BoxFuture, Draft, Position, Record, Row, Session, StoreError, StoreErrorKind, Value, ValueRef, failpoint,
 };
-use tokio_postgres::types::ToSql;
 use tokio_postgres::{Error, Statement};
 
 use crate::core::Core;
 use crate::epochs::{BEGIN, Reason};
 use crate::error::{OTHER_LIFE, code};
-use crate::link::{Ending, Link, bind};
+use crate::link::{Ending, Link, bind, borrowed};
 use crate::outbox::{self, Columns, Numbers};
 use crate::value::Bound;
 
@@ -259,8 +258,7 @@ impl End<'_> {
     async fn send(&self, client: &Client) -> Result<(u64, Numbers), Error> {
         let change = async {
             let Some((statement, params)) = &self.last else { return Ok(1) };
-            let params: Vec<&(dyn ToSql + Sync)> = params.iter().map(|value| value as _).collect();
-            client.execute(statement, &params).await
+            client.execute(statement, &borrowed(params)).await
         };
         let append = async {
             let Some((statement, columns)) = &self.append else { return Ok(Numbers::none()) };

@@ -6,6 +6,7 @@
 
 pub mod account;
 mod answers;
+pub mod full;
 mod log;
 mod opening;
 mod storm;

@@ -12,7 +12,7 @@ use divisi_store::epoch::Fork;
 use divisi_store::outbox::{Page, RECORDS_IN_TURN};
 use divisi_store::{Committed, Epoch, Epochs, Lane, Pos, Record, Timestamp};
 use fastrand::Rng;
-use tokio::time::Instant;
+use tokio::time::{Instant, advance};
 
 use super::{HOLE_MAX, Look, Tail, TailLimits, TooManyWaiting, TopicTail, WAITING_MAX, Waiting};
 
@@ -358,8 +358,8 @@ fn closing_wakes_everybody() {
     assert!(poll(&mut waiting, &Arc::default()) && topic.is_closed());
 }
 
-#[test]
-fn what_somebody_else_wrote_wakes_and_is_asked_of_the_database() {
+#[tokio::test(start_paused = true)]
+async fn what_somebody_else_wrote_wakes_and_is_asked_of_the_database() {
     let (tail, topic) = tail();
     learned(&topic);
     let wanted = [(Lane(3), Pos(0))];
@@ -368,22 +368,22 @@ fn what_somebody_else_wrote_wakes_and_is_asked_of_the_database() {
     assert!(!poll(&mut waiting, &Arc::default()), "the lane that is wanted has not grown");
     tail.grew(TOPIC, &[(Lane(3), Pos(2))]);
     assert!(poll(&mut waiting, &Arc::default()));
-    std::thread::sleep(HOLE_MAX);
+    advance(HOLE_MAX).await;
     assert!(matches!(topic.look(&wanted, 10, 10_000), Look::Behind));
     tail.grew(TOPIC, &[(Lane(3), Pos(2))]);
     assert!(!poll(&mut waiting, &Arc::default()), "once");
 }
 
-#[test]
-fn what_somebody_else_wrote_is_waited_for_a_moment_first() {
-    let (tail, topic) = patient(Duration::from_millis(300));
+#[tokio::test(start_paused = true)]
+async fn what_somebody_else_wrote_is_waited_for_a_moment_first() {
+    let (tail, topic) = tail();
     learned(&topic);
     tail.grew(TOPIC, &[(Lane(3), Pos(2))]);
     let Look::Covered(page, Some(by)) = topic.look(&[(Lane(3), Pos(0))], 10, 10_000) else {
         panic!("it may be told any moment")
     };
     assert!(page.records.is_empty() && page.heads == [(Lane(3), Pos(2))]);
-    std::thread::sleep(by.saturating_duration_since(Instant::now()));
+    advance(by - Instant::now()).await;
     assert!(matches!(topic.look(&[(Lane(3), Pos(0))], 10, 10_000), Look::Behind));
     // Another lane is not held up by what is told of this one.
     tail.committed(&[record(Lane(4), Pos(1), 10)]);
@@ -394,7 +394,7 @@ fn what_somebody_else_wrote_is_waited_for_a_moment_first() {
 fn records_told_in_any_order_are_one_run() {
     for seed in 0..SEEDS {
         let mut rng = Rng::with_seed(seed);
-        let (tail, topic) = patient(FOR_EVER);
+        let (tail, topic) = patient();
         learned(&topic);
         let mut told: Vec<i64> = (1..=20).collect();
         rng.shuffle(&mut told);
@@ -416,7 +416,7 @@ fn records_told_in_any_order_are_one_run() {
 
 #[test]
 fn a_hole_that_nobody_fills_is_left_behind() {
-    let (tail, topic) = patient(FOR_EVER);
+    let (tail, topic) = patient();
     learned(&topic);
     tail.committed(&[record(Lane(3), Pos(1), 10)]);
     // The second one is somebody else's. Only so many wait for it, whatever the time.
@@ -429,7 +429,7 @@ fn a_hole_that_nobody_fills_is_left_behind() {
 
 #[test]
 fn a_record_told_late_does_not_cut_what_came_before_it() {
-    let (tail, topic) = patient(FOR_EVER);
+    let (tail, topic) = patient();
     learned(&topic);
     tail.committed(&[record(Lane(3), Pos(2), 10), record(Lane(3), Pos(3), 10)]);
     let mut waiting = topic.register(&[(Lane(3), Pos(0))]).expect("there is room");
@@ -444,7 +444,7 @@ fn a_record_told_late_does_not_cut_what_came_before_it() {
 /// Early records are in the limits: large ones do not wait.
 #[test]
 fn large_records_do_not_wait_for_a_hole() {
-    let (tail, topic) = patient(FOR_EVER);
+    let (tail, topic) = patient();
     learned(&topic);
     tail.committed(&[record(Lane(3), Pos(1), 10)]);
     (3..6).for_each(|pos| tail.committed(&[record(Lane(3), Pos(pos), 100 * 1024)]));
@@ -452,10 +452,9 @@ fn large_records_do_not_wait_for_a_hole() {
     assert!(matches!(topic.look(&[(Lane(3), Pos(1))], 10, 10_000), Look::Behind));
 }
 
-/// A hole that is never given up by time.
-const FOR_EVER: Duration = Duration::from_secs(600);
-
-fn patient(hole: Duration) -> (Tail, Arc<TopicTail>) {
+/// One that never gives up a hole because of the time.
+fn patient() -> (Tail, Arc<TopicTail>) {
+    let hole = Duration::from_secs(600);
     let tail = Tail::new(&[TOPIC], TailLimits { hole, ..TailLimits::default() });
     let topic = Arc::clone(tail.topic(TOPIC).expect("the topic has a tail"));
     (tail, topic)

@@ -1,123 +1,42 @@
 //! F-41: the disk is full, at whatever point of a transaction.
 
-use std::collections::BTreeSet;
-use std::fs;
 use std::future::Future;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::pin::Pin;
-use std::process::Command;
 
-use divisi_contract::{CallError, CauseKind};
+use divisi_contract::CallError;
 use divisi_sqlite::{Options, Sqlite};
-use divisi_store::conformance::account::{add, cx, deposit, is_consistent};
+use divisi_store::conformance::account::{add, cx, deposit};
+use divisi_store::conformance::full::{Answered, SmallDisk};
 use divisi_store::{Class, Epoch, Store, Tx, params};
 use rusqlite::Connection;
 
 use crate::fixture::{name, poll_each_once, schema};
 
-/// A disk of its own, taken away when it is dropped.
-struct SmallDisk {
-    dir: tempfile::TempDir,
-}
-
 /// Room for the database and for its write-ahead log.
 const DISK_BYTES: usize = 12 << 20;
 const PAGE: usize = 4_096;
 
-impl SmallDisk {
-    /// None where this process may not mount.
-    fn mount() -> Option<SmallDisk> {
-        let dir = tempfile::tempdir().expect("a directory");
-        let size = format!("size={DISK_BYTES}");
-        let mount =
-            Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(dir.path()).output();
-        let mounted = mount.is_ok_and(|output| output.status.success());
-        mounted.then_some(SmallDisk { dir })
-    }
-
-    fn filler(&self) -> PathBuf {
-        self.dir.path().join("filler")
-    }
-
-    /// Leaves so many pages free.
-    fn leave(&self, pages: usize) {
-        self.clear();
-        let mut filler = fs::File::create(self.filler()).expect("a file");
-        // As much as there is, and then some of it is given back.
-        while std::io::Write::write_all(&mut filler, &[1; PAGE]).is_ok() {}
-        let length = filler.metadata().expect("a file").len();
-        filler.set_len(length.saturating_sub((pages * PAGE) as u64)).expect("a shorter file");
-    }
-
-    fn clear(&self) {
-        // Truncated first: a process that another test starts may hold the file for a moment, and its pages with it.
-        let _ = fs::File::create(self.filler());
-        let _ = fs::remove_file(self.filler());
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(self.dir.path()).output();
-    }
-}
-
 type Writing<'a> = Pin<Box<dyn Future<Output = Result<i64, CallError>> + Send + 'a>>;
 
-/// What was answered to those who wrote.
-#[derive(Debug, Default)]
-struct Answered {
-    done: BTreeSet<String>,
-    unknown: BTreeSet<String>,
-    n_refused: usize,
-}
-
-impl Answered {
-    fn note(&mut self, account: String, answer: Result<i64, CallError>) {
-        match answer {
-            Ok(balance) => {
-                assert_eq!(balance, 1);
-                self.done.insert(account);
-            }
-            Err(CallError::MayHaveRun(_)) => {
-                self.unknown.insert(account);
-            }
-            Err(error) => {
-                let kind = error.cause().map(|cause| cause.kind);
-                assert!(matches!(kind, Some(CauseKind::Store | CauseKind::Conflict)), "{error}");
-                self.n_refused += 1;
-            }
-        }
+/// Three who share a group, each with a row that needs room.
+async fn three(answered: &mut Answered, store: &Store, round: &str) {
+    let accounts: Vec<String> = (0..3).map(|n| format!("{round}-{n}")).collect();
+    let cx = cx();
+    let mut members: Vec<Writing<'_>> = Vec::new();
+    for account in &accounts {
+        members.push(Box::pin(store.transact(&cx, async move |tx: &mut Tx| {
+            tx.execute("INSERT INTO body (bytes) VALUES (zeroblob(9000))", params![]).await?;
+            add(tx, account, 1).await
+        })));
     }
-
-    /// Three who share a group, each with a row that needs room.
-    async fn three(&mut self, store: &Store, round: &str) {
-        let accounts: Vec<String> = (0..3).map(|n| format!("{round}-{n}")).collect();
-        let cx = cx();
-        let mut members: Vec<Writing<'_>> = Vec::new();
-        for account in &accounts {
-            members.push(Box::pin(store.transact(&cx, async move |tx: &mut Tx| {
-                tx.execute("INSERT INTO body (bytes) VALUES (zeroblob(9000))", params![]).await?;
-                add(tx, account, 1).await
-            })));
-        }
-        let at_once = poll_each_once(&mut members).await;
-        for ((account, answer), member) in accounts.iter().zip(at_once).zip(members) {
-            let answer = match answer {
-                Some(answer) => answer,
-                None => member.await,
-            };
-            self.note(account.clone(), answer);
-        }
-    }
-
-    /// What was acknowledged is there, what was refused is not, and the log says the same.
-    async fn is_true(&self, store: &Store) {
-        let found: BTreeSet<String> = is_consistent(store).await.into_keys().collect();
-        assert!(self.done.is_subset(&found), "lost: {:?}", self.done.difference(&found));
-        let more: Vec<_> =
-            found.difference(&self.done).filter(|more| !self.unknown.contains(*more)).collect();
-        assert!(more.is_empty(), "refused and yet there: {more:?}");
+    let at_once = poll_each_once(&mut members).await;
+    for ((account, answer), member) in accounts.iter().zip(at_once).zip(members) {
+        let answer = match answer {
+            Some(answer) => answer,
+            None => member.await,
+        };
+        answered.note(account.clone(), answer);
     }
 }
 
@@ -130,24 +49,25 @@ fn is_sound(dir: &Path) {
 
 #[tokio::test]
 async fn on_a_full_disk_every_answer_is_true_and_writes_go_on_when_there_is_room() {
-    let Some(disk) = SmallDisk::mount() else {
+    let dir = tempfile::tempdir().expect("a directory");
+    let Some(disk) = SmallDisk::mount(dir.path(), &format!("size={DISK_BYTES}"), PAGE) else {
         eprintln!("this process may not mount: the page limit of SQLite has to do");
         return by_page_limit().await;
     };
-    let sqlite = Sqlite::new(disk.dir.path(), Options::default());
+    let sqlite = Sqlite::new(dir.path(), Options::default());
     let (store, backend) = sqlite.open_store(&name(), &schema()).await.expect("there is room");
     let mut answered = Answered::default();
     // From none to more than three members need: the disk is full at every point in between.
     for (round, pages) in (0..24).chain([0]).enumerate() {
         disk.leave(pages);
-        answered.three(&store, &format!("full-{round}")).await;
+        three(&mut answered, &store, &format!("full-{round}")).await;
         let told = store.run(Class::Consumer, async |tx: &mut Tx| add(tx, "consumer", 0).await).await;
         if pages == 0 {
             assert!(told.is_err(), "there is no room for anything");
             assert!(store.backend().begin_epoch(Epoch(0)).await.is_err(), "nor for an epoch");
         }
         disk.clear();
-        answered.three(&store, &format!("free-{round}")).await;
+        three(&mut answered, &store, &format!("free-{round}")).await;
         let last = format!("free-{round}-2");
         assert!(answered.done.contains(&last), "there is room again: {answered:?}");
     }
@@ -159,7 +79,7 @@ async fn on_a_full_disk_every_answer_is_true_and_writes_go_on_when_there_is_room
     let stats = backend.stats();
     assert!(stats.undone > 0, "{stats:?}");
     store.close().await;
-    is_sound(disk.dir.path());
+    is_sound(dir.path());
 
     // Whoever starts on a full disk is told, and starts when there is room.
     disk.leave(0);
@@ -177,13 +97,14 @@ async fn by_page_limit() {
     let (store, _) = sqlite.open_store(&name(), &schema()).await.expect("there is room");
     let mut answered = Answered::default();
     while answered.n_refused == 0 {
-        answered.three(&store, &format!("round-{}", answered.done.len())).await;
+        let round = format!("round-{}", answered.done.len());
+        three(&mut answered, &store, &round).await;
     }
     answered.is_true(&store).await;
     store.close().await;
     let sqlite = Sqlite::new(dir.path(), Options::default());
     let (store, _) = sqlite.open_store(&name(), &schema()).await.expect("there is room");
-    answered.three(&store, "again").await;
+    three(&mut answered, &store, "again").await;
     assert!(answered.done.contains("again-2"), "there is room again: {answered:?}");
     answered.is_true(&store).await;
     store.close().await;
