@@ -279,17 +279,19 @@ impl Relay {
         }
         let runs = self.runs(&fetched.records);
         let stepped = self.publish(token, &runs).await;
+        match stepped.failed {
+            Some(PublishError::Fenced) => return Err(self.fenced()),
+            // Where the lanes stand now says nothing of what the carrier holds.
+            Some(source @ PublishError::Forgotten(_)) => {
+                return Err(RelayError::Forgotten { topic: self.topic.clone(), source });
+            }
+            _ => {}
+        }
         let idle = stepped.published == 0;
         if idle || self.saved_at.elapsed() >= RENEW_EVERY {
             self.save(token).await?;
         }
-        match stepped.failed {
-            Some(PublishError::Fenced) => Err(self.fenced()),
-            Some(source @ PublishError::Forgotten(_)) => {
-                Err(RelayError::Forgotten { topic: self.topic.clone(), source })
-            }
-            _ => Ok(stepped),
-        }
+        Ok(stepped)
     }
 
     /// Tells readers of the carrier what the source's epochs and heads are.

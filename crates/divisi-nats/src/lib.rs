@@ -22,14 +22,16 @@
 //! out on `evt-beacon.<topic>`.
 //!
 //! In order of use: [`Options`], [`Nats`]; inside, `names` (streams, subjects, hints), `connection` (one, kept up for
-//! ever), `heard` (what the server refuses), `streams` (made with the right settings, or checked against them), `publishing` (in order, fenced),
-//! `lanes` (what is known of the end of each), `reading` (a consumer that the server forgets by itself).
+//! ever), `heard` (what the server refuses), `streams` (made with the right settings, or checked against them),
+//! `publishing` (in order, fenced), `head` (what lies at the end of a lane), `lanes` (what is known of the end of each),
+//! `reading` (a consumer that the server forgets by itself).
 //! [`provision()`] and [`users()`] are an operator's: streams, and users that may do what their services need.
 //!
 //! Nothing here is trusted by anybody: a server that loses what it acknowledged, repeats, or stops costs time only.
 
 mod connection;
 mod error;
+mod head;
 mod heard;
 mod lanes;
 mod names;

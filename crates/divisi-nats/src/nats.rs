@@ -13,6 +13,7 @@ use tokio::time::timeout;
 
 use crate::connection::Connection;
 use crate::error::ConnectError;
+use crate::head;
 use crate::lanes::Lanes;
 use crate::names::{Names, is_token};
 use crate::options::Options;
@@ -135,7 +136,7 @@ impl Carrier for Nats {
         topic: &'a str,
         lane: Lane,
     ) -> BoxFuture<'a, Result<Head, CarrierError>> {
-        Box::pin(publishing::head(self, topic, lane))
+        Box::pin(head::head(self, topic, lane))
     }
 
     fn read<'a>(

@@ -2,7 +2,9 @@
 //!
 //! The first record that the server stores proves that nobody else has published in between: it carries the last
 //! sequence of its subject as this process knows it. Those behind it are sent without waiting for each other, since
-//! their sequences are not known before. So a relay that was overtaken finds out with its first record.
+//! their sequences are not known before. So a relay that was overtaken finds out with its first record. A server that
+//! was put back to an older state in between stores the others where they do not belong: its acknowledgement shows it,
+//! and so does what lies there ([`crate::head`]).
 
 use std::sync::Arc;
 
@@ -10,13 +12,12 @@ use async_nats::HeaderMap;
 use async_nats::jetstream::context::{PublishAckFuture, PublishErrorKind};
 use async_nats::jetstream::message::PublishMessage;
 use async_nats::jetstream::publish::PublishAck;
-use async_nats::jetstream::stream::LastRawMessageErrorKind;
+use divisi_events::Hint;
 use divisi_events::carrier::{CarrierError, PublishError};
-use divisi_events::cloud_event::Content;
-use divisi_events::{Head, Hint};
 use divisi_store::{Lane, Record};
 use tokio::time::timeout;
 
+use crate::head::{AFTER, last_message};
 use crate::lanes::End;
 use crate::names::{Names, StreamId};
 use crate::nats::Nats;
@@ -32,6 +33,15 @@ struct Last {
     sequence: u64,
     /// The token under which it was published.
     fence: u64,
+}
+
+/// What a record says of the lane in which it is to be stored.
+enum Expected {
+    Nothing,
+    /// It is stored if the lane's last sequence is this one.
+    Last(u64),
+    /// The lane's last sequence was this one, a moment ago.
+    After(u64),
 }
 
 /// One run of records on its way.
@@ -62,21 +72,6 @@ pub(crate) async fn publish(
     outcomes
 }
 
-/// What the carrier holds at the end of a lane.
-pub(crate) async fn head(nats: &Nats, topic: &str, lane: Lane) -> Result<Head, CarrierError> {
-    let names = nats.names(topic)?;
-    nats.streams.id(&nats.connection, &names).await?;
-    let Some(message) = last_message(nats, &names, lane).await? else {
-        // A lane whose events were all removed by age is not one that never had any: the relay's own cursor knows.
-        let found = nats.streams.look(&nats.connection, &names).await?;
-        return Ok(if found.state.first_sequence <= 1 { Head::Empty } else { Head::Unknown });
-    };
-    match nats.mapping.read(pairs(&message.headers), &message.payload) {
-        Ok(Content::Record(record)) => Ok(Head::At(record.epoch, record.pos)),
-        _ => Ok(Head::Unknown),
-    }
-}
-
 impl<'a> Run<'a> {
     async fn begin(
         nats: &'a Nats,
@@ -97,11 +92,12 @@ impl<'a> Run<'a> {
     ) -> Result<(), PublishError> {
         let full = || PublishError::NotAcknowledged("too much waits for its acknowledgement".to_owned());
         let _room = self.nats.connection.room(records.len(), self.nats.ack_within).await.ok_or_else(full)?;
-        let mut last = self.prove(records, outcomes).await?;
+        let proved = self.prove(records, outcomes).await?;
+        let mut last = proved;
         let mut sent = Vec::with_capacity(records.len());
         let mut failed = None;
         for record in records.iter().skip(outcomes.len()) {
-            match self.send(record, None).await {
+            match self.send(record, Expected::After(proved)).await {
                 Ok(acknowledgement) => sent.push(acknowledgement),
                 Err(error) => {
                     failed = Some(error);
@@ -111,6 +107,9 @@ impl<'a> Run<'a> {
         }
         for acknowledgement in sent {
             match acknowledgement.await {
+                Ok(ack) if !ack.duplicate && ack.sequence <= proved => {
+                    return Err(self.forgotten(ack.sequence, proved));
+                }
                 Ok(ack) => {
                     last = last.max(ack.sequence);
                     outcomes.push(Ok(self.stream.hint(ack.sequence)));
@@ -135,7 +134,7 @@ impl<'a> Run<'a> {
         let mut last = self.end().await?;
         let mut looks = 0;
         while let Some(record) = records.get(outcomes.len()) {
-            let expected = self.fence.is_some().then_some(last);
+            let expected = if self.fence.is_some() { Expected::Last(last) } else { Expected::Nothing };
             match self.send(record, expected).await?.await {
                 // It lies there already, somewhere at or before the end.
                 Ok(PublishAck { duplicate: true, sequence, .. }) => {
@@ -194,13 +193,18 @@ impl<'a> Run<'a> {
         // A lane whose last record became too old is empty, and nothing was forgotten that should be there.
         let forgotten = last.sequence < acknowledged;
         if forgotten && !(last.sequence == 0 && self.trims().await?) {
-            self.nats.lanes.forget(name);
-            return Err(PublishError::Forgotten(format!(
-                "lane {lane} of `{name}` ends at {}, and {acknowledged} was acknowledged",
-                last.sequence
-            )));
+            return Err(self.forgotten(last.sequence, acknowledged));
         }
         Ok(last.sequence)
+    }
+
+    /// What was acknowledged is not there any more.
+    fn forgotten(&self, ends: u64, acknowledged: u64) -> PublishError {
+        let (name, lane) = (&self.names.stream, self.lane);
+        self.nats.lanes.forget(name);
+        PublishError::Forgotten(format!(
+            "lane {lane} of `{name}` ends at {ends}, and {acknowledged} was acknowledged"
+        ))
     }
 
     /// Whether the stream has removed anything by age or size.
@@ -219,13 +223,15 @@ impl<'a> Run<'a> {
     async fn send(
         &self,
         record: &Record,
-        expected: Option<u64>,
+        expected: Expected,
     ) -> Result<impl Future<Output = Acknowledged> + use<'a>, PublishError> {
         let within = self.nats.ack_within;
-        let mut publish = message(self.nats, record, self.fence);
-        if let Some(expected) = expected {
-            publish = publish.expected_last_subject_sequence(expected);
-        }
+        let publish = message(self.nats, record, self.fence);
+        let publish = match expected {
+            Expected::Nothing => publish,
+            Expected::Last(last) => publish.expected_last_subject_sequence(last),
+            Expected::After(proved) => publish.header(AFTER, proved.to_string()),
+        };
         let sent = self.nats.connection.jetstream.send_publish(self.names.subject(self.lane), publish);
         match timeout(within, sent).await {
             Ok(Ok(acknowledgement)) => Ok(acknowledged(acknowledgement)),
@@ -274,31 +280,6 @@ fn message(nats: &Nats, record: &Record, fence: Option<u64>) -> PublishMessage {
     PublishMessage::build().payload(event.payload).headers(headers)
 }
 
-async fn last_message(
-    nats: &Nats,
-    names: &Names,
-    lane: Lane,
-) -> Result<Option<async_nats::jetstream::message::StreamMessage>, CarrierError> {
-    nats.connection.reachable()?;
-    let stream = nats.connection.jetstream.get_stream_no_info(&names.stream).await;
-    let stream = stream.map_err(|error| CarrierError::Unavailable(with_cause(&error)))?;
-    let subject = names.subject(lane);
-    let asked = format!("$JS.API.STREAM.MSG.GET.{}", names.stream);
-    let unanswered = |otherwise| nats.connection.unanswered(&[&asked], otherwise);
-    match timeout(nats.answer_within, stream.get_last_raw_message_by_subject(&subject)).await {
-        Err(_) => Err(unanswered(format!("no answer about `{subject}` in time"))),
-        Ok(Ok(message)) => Ok(Some(message)),
-        Ok(Err(error)) => match error.kind() {
-            LastRawMessageErrorKind::NoMessageFound => Ok(None),
-            LastRawMessageErrorKind::JetStream(_) => {
-                nats.streams.forget(names);
-                Err(CarrierError::Unavailable(with_cause(&error)))
-            }
-            _ => Err(unanswered(with_cause(&error))),
-        },
-    }
-}
-
 /// Headers as the mapping reads them.
 pub(crate) fn pairs(headers: &HeaderMap) -> impl Iterator<Item = (&str, &[u8])> {
     headers.iter().filter_map(|(name, values)| {
@@ -313,9 +294,4 @@ fn unpublished(error: CarrierError) -> PublishError {
         CarrierError::Unavailable(why) => PublishError::Unavailable(why),
         other => PublishError::NotAcknowledged(other.to_string()),
     }
-}
-
-/// The last sequence of a lane; 0 for an empty one.
-pub(crate) async fn last_sequence(nats: &Nats, names: &Names, lane: Lane) -> Result<u64, CarrierError> {
-    Ok(last_message(nats, names, lane).await?.map_or(0, |message| message.sequence))
 }

@@ -21,9 +21,10 @@ use futures_util::future::join_all;
 use tokio::time::timeout;
 use tracing::{debug, warn};
 
+use crate::head::last_sequence;
 use crate::names::{Names, StreamId};
 use crate::nats::Nats;
-use crate::publishing::{last_sequence, pairs};
+use crate::publishing::pairs;
 use crate::streams::with_cause;
 
 /// How often an idle subscription hears from the server; one that misses two is over.
