@@ -161,9 +161,12 @@ impl Relay {
             () = stop => {}
             never = self.go_on() => match never {},
         }
-        let Some(token) = self.leads.take() else { return };
         let left = async {
-            let kept = if self.placed { self.save(token).await } else { Ok(()) };
+            let kept = match self.leads.take() {
+                Some(token) if self.placed => self.save(token).await,
+                _ => Ok(()),
+            };
+            // Also what was just granted, and nobody has heard of yet.
             let released = self.lease.release(&self.lease_name()).await;
             kept.and(released.map_err(|source| self.cursor_error(source)))
         };

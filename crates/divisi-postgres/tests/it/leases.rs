@@ -205,6 +205,7 @@ async fn a_relay_that_stops_gives_its_lease_and_its_cursor_to_the_next() {
     ends(stop, second).await;
     assert_eq!(kept().await, cursor);
     let (_stop, third) = run("third", &by_third);
+    eventually("the third leads", async || led_by().await, |owner| owner.as_deref() == Some("third")).await;
     eventually("the third goes on", async || kept().await, |pos| *pos == 20).await;
     assert_eq!(by_third.published().0 as i64, 20 - cursor, "from there");
     third.abort();
