@@ -279,6 +279,7 @@ pub(crate) fn schema(graph: &Graph, service: &Service) -> Schema {
         migrations: service.migrations.clone(),
         topics: service.topics.clone(),
         readers: graph.listeners(service),
+        isolation: service.isolation,
     }
 }
 

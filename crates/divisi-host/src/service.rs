@@ -6,7 +6,7 @@ use std::sync::Arc;
 use divisi_call::{Client, Edge, Route, Served, Serves};
 use divisi_contract::{Contract, Event, EventSpec, KeptAnswers, ServiceName};
 use divisi_events::handler::{Fold, Handler, Handlers};
-use divisi_store::{Migration, Tx};
+use divisi_store::{Isolation, Migration, Tx};
 
 use crate::parts::Parts;
 
@@ -16,6 +16,7 @@ use crate::parts::Parts;
 pub struct Service {
     pub(crate) name: ServiceName,
     pub(crate) migrations: Vec<Migration>,
+    pub(crate) isolation: Isolation,
     pub(crate) events: Vec<EventSpec>,
     pub(crate) topics: Vec<&'static str>,
     pub(crate) calls: Vec<&'static Contract>,
@@ -46,6 +47,7 @@ impl Service {
         Service {
             name: name.into(),
             migrations: Vec::new(),
+            isolation: Isolation::default(),
             events: Vec::new(),
             topics: Vec::new(),
             calls: Vec::new(),
@@ -59,6 +61,23 @@ impl Service {
     #[must_use]
     pub fn migrations(mut self, migrations: impl IntoIterator<Item = Migration>) -> Service {
         self.migrations.extend(migrations);
+        self
+    }
+
+    /// Its transactions, those of calls and of handlers, are kept apart so strictly, on PostgreSQL; on SQLite they always are. The stricter,
+    /// the more of them end as ones that did not run and may be tried again. Its events get their positions some milliseconds behind COMMIT, so
+    /// [`Store::transact_at`](divisi_store::Store::transact_at) does not bring them; of one key they are in the order of transactions that change
+    /// a row in common. To go from one to another all processes of the service end first.
+    ///
+    /// ```
+    /// use divisi_host::Service;
+    /// use divisi_store::Isolation;
+    ///
+    /// let _bank = Service::new("bank").isolation(Isolation::Serializable);
+    /// ```
+    #[must_use]
+    pub fn isolation(mut self, isolation: Isolation) -> Service {
+        self.isolation = isolation;
         self
     }
 

@@ -32,8 +32,7 @@ pub(crate) async fn run(store: Store, stopping: Stopping) -> io::Result<()> {
 async fn forget_answers(store: &Store) -> Result<u64, StoreError> {
     let mut forgotten = 0;
     loop {
-        let step =
-            store.run(Class::Consumer, async |tx: &mut Tx| seen::expire(tx, ANSWERS_A_STEP).await).await;
+        let step = store.run(Class::Upkeep, async |tx: &mut Tx| seen::expire(tx, ANSWERS_A_STEP).await).await;
         let (n, _) = step.map_err(TxFailed::into_error)?;
         forgotten += n;
         if n < ANSWERS_A_STEP.unsigned_abs() {

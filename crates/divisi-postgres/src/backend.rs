@@ -6,21 +6,22 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use deadpool_postgres::{Client, Object, Pool, PoolError};
 use divisi_store::outbox::{Page, PageWanted};
 use divisi_store::{
-    Backend, BoxFuture, Class, Clock, Committed, Dialect, Epoch, OpenError, Schema, Session, Store,
-    StoreError, StoreErrorKind, StoreName, Stores, lease, retention,
+    Backend, BoxFuture, Class, Clock, Committed, Dialect, Epoch, Isolation, OpenError, Schema, Session,
+    Store, StoreError, StoreErrorKind, StoreName, Stores, lease, retention,
 };
 use tokio::task::JoinHandle;
 
 use crate::connect::{self, Connector};
 use crate::core::Core;
-use crate::epochs::{self, Reason};
+use crate::epochs::Reason;
 use crate::error::{code, open_error, store_error};
 use crate::migrate;
 use crate::options::Options;
 use crate::page;
 use crate::place::{Place, refused};
 use crate::retention::forget;
-use crate::transaction::{SNAPSHOT, Transaction};
+use crate::staged;
+use crate::transaction::{SNAPSHOT, Transaction, begin};
 use crate::urls::Urls;
 use crate::watch;
 
@@ -66,7 +67,7 @@ pub struct Postgres {
 /// One PostgreSQL database, or one schema of it.
 pub struct PostgresStore {
     core: Arc<Core>,
-    /// Its own tasks: the watch for other instances, and retention. Aborted with it.
+    /// Its own tasks: the watch for other instances, numbering, and retention. Aborted with it.
     tasks: Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -91,13 +92,18 @@ impl Postgres {
         // It has the lock, and no limits: not one to give back.
         drop(Object::take(client));
         migrated?;
-        let core =
-            Arc::new(Core::new(name.service.clone(), schema.topics.clone(), self.options.clone(), pool));
+        let core = Arc::new(Core::new(name.service.clone(), schema, self.options.clone(), pool));
         core.begin_epoch(Reason::OtherLife).await.map_err(|error| open_error(&place.what, error))?;
+        if !core.topics.is_empty() {
+            staged::settle(&core, &place).await?;
+        }
         // Without topics there is no log, and nothing to watch.
         let watch =
             (!schema.topics.is_empty()).then(|| tokio::spawn(watch::watch(Arc::clone(&core), connector)));
-        let backend = Arc::new(PostgresStore { core, tasks: Mutex::new(watch.into_iter().collect()) });
+        let numbering = (!schema.topics.is_empty() && core.isolation.is_strict())
+            .then(|| tokio::spawn(staged::keep_numbering(Arc::clone(&core))));
+        let tasks = watch.into_iter().chain(numbering).collect();
+        let backend = Arc::new(PostgresStore { core, tasks: Mutex::new(tasks) });
         let store = Store::new(
             Arc::clone(&backend) as Arc<dyn Backend>,
             name.service.clone(),
@@ -210,8 +216,12 @@ impl Backend for PostgresStore {
 
     fn begin(&self, class: Class) -> BoxFuture<'_, Result<Box<dyn Session>, StoreError>> {
         Box::pin(async move {
-            let link = self.core.fresh(Some(class), epochs::BEGIN).await?;
-            Ok(Box::new(Transaction::new(link, Arc::clone(&self.core))) as Box<dyn Session>)
+            let isolation = match class {
+                Class::Call | Class::Consumer => self.core.isolation,
+                Class::Upkeep => Isolation::ReadCommitted,
+            };
+            let link = self.core.fresh(Some(class), begin(isolation)).await?;
+            Ok(Box::new(Transaction::new(link, Arc::clone(&self.core), isolation)) as Box<dyn Session>)
         })
     }
 

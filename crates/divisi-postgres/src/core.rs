@@ -5,7 +5,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use deadpool_postgres::{Client, Pool, PoolError};
 use divisi_contract::ServiceName;
-use divisi_store::{Class, Committed, Epoch, Lane, Pos, Record, StoreError, StoreErrorKind};
+use divisi_store::{
+    Class, Committed, Epoch, Isolation, Lane, Pos, Record, Schema, StoreError, StoreErrorKind,
+};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout};
 
@@ -14,6 +16,7 @@ use crate::error::store_error;
 use crate::link::{Link, Permits};
 use crate::options::Options;
 use crate::outbox::Ends;
+use crate::staged;
 
 /// One store's share of everything.
 pub(crate) struct Core {
@@ -21,6 +24,7 @@ pub(crate) struct Core {
     /// Who this is among the processes that have the database open.
     pub(crate) me: String,
     pub(crate) options: Options,
+    pub(crate) isolation: Isolation,
     pub(crate) topics: Vec<&'static str>,
     pool: Pool,
     /// As many as there are connections: who has a permit gets one.
@@ -32,18 +36,21 @@ pub(crate) struct Core {
     forgets: AtomicU64,
     /// Something was appended here: other instances may be told.
     pub(crate) appended: Notify,
+    /// Something was put down that has no number yet.
+    pub(crate) staged: Notify,
 }
 
 impl Core {
-    pub(crate) fn new(source: ServiceName, topics: Vec<&'static str>, options: Options, pool: Pool) -> Core {
+    pub(crate) fn new(source: ServiceName, schema: &Schema, options: Options, pool: Pool) -> Core {
         let connections = options.connections_max.max(2);
         let of_consumers = options.connections_of_consumers.clamp(1, connections - 1);
         Core {
             source,
             me: format!("{:016x}", fastrand::u64(..)),
             options,
-            ends: Ends::new(&topics),
-            topics,
+            isolation: schema.isolation,
+            ends: Ends::new(&schema.topics),
+            topics: schema.topics.clone(),
             pool,
             free: Arc::new(Semaphore::new(connections)),
             free_for_consumers: Arc::new(Semaphore::new(of_consumers)),
@@ -51,6 +58,7 @@ impl Core {
             epoch: AtomicI64::new(0),
             forgets: AtomicU64::new(0),
             appended: Notify::new(),
+            staged: Notify::new(),
         }
     }
 
@@ -110,7 +118,7 @@ impl Core {
     async fn permits(&self, class: Option<Class>) -> Result<Permits, StoreError> {
         let of_consumer = match class {
             // A lane can wait as long as there is work in others; nobody else waits for it.
-            Some(Class::Consumer) => {
+            Some(Class::Consumer | Class::Upkeep) => {
                 let share = Arc::clone(&self.free_for_consumers).acquire_owned();
                 Some(share.await.map_err(|_| closed())?)
             }
@@ -204,13 +212,16 @@ impl Core {
         *self.listener.lock().unwrap_or_else(PoisonError::into_inner) = Some(listener);
     }
 
-    /// Waits for the transactions that are open, and closes all connections.
+    /// Waits for the transactions that are open, numbers what they have put down, and closes all connections.
     pub(crate) async fn close(&self) {
         let all = u32::try_from(self.options.connections_max.max(2)).unwrap_or(u32::MAX);
         self.free_for_consumers.close();
-        if let Ok(permits) = self.free.acquire_many(all).await {
-            permits.forget();
+        if let Ok(mut permits) = Arc::clone(&self.free).acquire_many_owned(all).await {
             self.free.close();
+            if let Some(permit) = permits.split(1) {
+                staged::leave(self, (permit, None)).await;
+            }
+            permits.forget();
         }
         self.pool.close();
     }

@@ -10,6 +10,8 @@ pub(crate) const OTHER_LIFE: &str = "DV001";
 const ISOLATION: &str = "DV002";
 /// `divisi_append`: a topic was not declared.
 const TOPIC: &str = "DV003";
+/// `divisi_append` and `divisi_stage`: another process has the service the other way.
+const OTHER_WAY: &str = "DV004";
 
 /// Says what kind of trouble `error` is. The driver's own words stay in the chain, and no password is among them.
 pub(crate) fn store_error(error: Error) -> StoreError {
@@ -56,6 +58,10 @@ fn of_database(error: &DbError) -> (StoreErrorKind, &'static str) {
             "events are numbered in READ COMMITTED alone; a transaction's isolation level is not for its closure to change",
         ),
         TOPIC => (StoreErrorKind::Event, "a topic was not declared when the store was opened"),
+        OTHER_WAY => (
+            StoreErrorKind::Statement,
+            "the service was started elsewhere with another `isolation`, and the database went over to that: end this process, which is of another version",
+        ),
         "40001" | "40P01" => (StoreErrorKind::Conflict, "a race with another transaction was lost"),
         "55P03" => (StoreErrorKind::Busy, "somebody else holds a lock for too long"),
         "57014" => (StoreErrorKind::TooLong, "a statement took longer than its limit"),

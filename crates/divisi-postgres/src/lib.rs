@@ -30,6 +30,7 @@ mod place;
 mod provision;
 pub mod retention;
 mod scan;
+mod staged;
 mod tls;
 mod transaction;
 pub mod urls;

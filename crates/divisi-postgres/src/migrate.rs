@@ -15,10 +15,11 @@ use crate::error::{open_error, store_error};
 use crate::place::Place;
 
 /// The framework's own tables.
-const OWN: [Migration; 3] = [
+const OWN: [Migration; 4] = [
     Migration::new(1, "the framework's tables", include_str!("../migrations/0001_divisi.sql")),
     Migration::new(2, "a faster append", include_str!("../migrations/0002_append.sql")),
     Migration::new(3, "an append in sets", include_str!("../migrations/0003_append_sets.sql")),
+    Migration::new(4, "the staged outbox", include_str!("../migrations/0004_staged.sql")),
 ];
 
 /// What the lock is taken on, beside the schema: any number that nobody else takes.

@@ -17,6 +17,9 @@ const APPEND_ONE: &str = "SELECT divisi_append_one($1, $2, $3, $4, $5, $6, $7, $
 /// The last statement of one that announces several.
 const APPEND: &str = "SELECT pos, epoch, at FROM divisi_append($1, $2, $3, $4, $5, $6, $7, $8, $9)";
 
+/// The last statement of one that is too strict to draw numbers: they get them behind COMMIT.
+const STAGE: &str = "SELECT divisi_stage($1, $2, $3, $4, $5, $6, $7, $8)";
+
 /// Where the lanes of a store's topics end, as far as this process has seen: the database looks behind it, and need not trust it.
 pub(crate) struct Ends {
     topics: Vec<&'static str>,
@@ -105,6 +108,18 @@ impl<'a> Columns<'a> {
             1 => Some(APPEND_ONE),
             _ => Some(APPEND),
         }
+    }
+
+    /// The statement that puts them down without numbers, if there are any.
+    pub(crate) fn stage_statement(&self) -> Option<&'static str> {
+        (!self.kinds.is_empty()).then_some(STAGE)
+    }
+
+    /// Puts them down without numbers, by [`Columns::stage_statement`].
+    pub(crate) async fn stage(&self, client: &Client, stage: &Statement) -> Result<Numbers, Error> {
+        let Columns { topics, lanes, of, kinds, schemas, keys, headers, payloads, .. } = self;
+        client.execute(stage, &[topics, lanes, of, kinds, schemas, keys, headers, payloads]).await?;
+        Ok(Numbers::none())
     }
 
     /// Numbers and appends them, by [`Columns::statement`].

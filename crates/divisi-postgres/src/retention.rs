@@ -31,7 +31,7 @@ pub async fn forget(store: &Store, topic: &str, age: Duration) -> Result<u64, St
     for (lane,) in lanes {
         loop {
             let step = async |tx: &mut Tx| step(tx, topic, lane, before).await;
-            let (n, _) = store.run(Class::Consumer, step).await.map_err(TxFailed::into_error)?;
+            let (n, _) = store.run(Class::Upkeep, step).await.map_err(TxFailed::into_error)?;
             forgotten += n;
             if n < RECORDS_A_STEP.unsigned_abs() {
                 break;

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use deadpool_postgres::Client;
 use divisi_store::backend::{CommitError, Question, TwoAnswers, one_row};
 use divisi_store::{
-    BoxFuture, Draft, Position, Record, Row, Session, StoreError, StoreErrorKind, Value, ValueRef, failpoint,
+    BoxFuture, Draft, Isolation, Position, Record, Row, Session, StoreError, StoreErrorKind, Value, ValueRef,
+    failpoint,
 };
 use tokio_postgres::{Error, Statement};
 
@@ -18,6 +19,15 @@ use crate::value::Bound;
 
 /// Begins a snapshot.
 pub(crate) const SNAPSHOT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+
+/// Begins a transaction that may write.
+pub(crate) fn begin(isolation: Isolation) -> &'static str {
+    match isolation {
+        Isolation::ReadCommitted => BEGIN,
+        Isolation::RepeatableRead => "BEGIN ISOLATION LEVEL REPEATABLE READ READ WRITE",
+        Isolation::Serializable => "BEGIN ISOLATION LEVEL SERIALIZABLE READ WRITE",
+    }
+}
 
 /// Sends something, and once more on another connection if it was the first of its transaction and the server had closed the
 /// connection before. A closure would do, could one that borrows its transaction be `Send`.
@@ -37,6 +47,10 @@ pub(crate) struct Transaction {
     link: Link,
     core: Arc<Core>,
     writes: bool,
+    /// What it began with.
+    begin: &'static str,
+    /// Whether its events get their numbers behind COMMIT.
+    stages: bool,
     /// What goes with COMMIT.
     last: Option<Last>,
 }
@@ -51,15 +65,19 @@ struct Last {
 struct End<'a> {
     last: Option<(Statement, Vec<Bound<'a>>)>,
     append: Option<(Statement, Columns<'a>)>,
+    /// Whether events are put down without numbers.
+    staged: bool,
 }
 
 impl Transaction {
-    pub(crate) fn new(link: Link, core: Arc<Core>) -> Transaction {
-        Transaction { link, core, writes: true, last: None }
+    /// One that `link` opens with the BEGIN of `isolation`.
+    pub(crate) fn new(link: Link, core: Arc<Core>, isolation: Isolation) -> Transaction {
+        let (begin, stages) = (begin(isolation), isolation.is_strict());
+        Transaction { link, core, writes: true, begin, stages, last: None }
     }
 
     pub(crate) fn snapshot(link: Link, core: Arc<Core>) -> Transaction {
-        Transaction { link, core, writes: false, last: None }
+        Transaction { link, core, writes: false, begin: SNAPSHOT, stages: false, last: None }
     }
 
     /// Whether the first statement is to be sent once more, on another connection: the server had closed the one that it
@@ -67,8 +85,7 @@ impl Transaction {
     async fn goes_again(&mut self, fresh: bool) -> Result<bool, StoreError> {
         let Some(permits) = fresh.then(|| self.link.was_stale()).flatten() else { return Ok(false) };
         self.core.forget();
-        let begin = if self.writes { BEGIN } else { SNAPSHOT };
-        self.link = self.core.begin_on(permits, begin).await?;
+        self.link = self.core.begin_on(permits, self.begin).await?;
         Ok(true)
     }
 
@@ -129,11 +146,13 @@ impl Transaction {
             None => None,
         };
         let columns = Columns::new(drafts, &self.core.ends)?;
-        let append = match columns.statement() {
+        let staged = self.stages;
+        let statement = if staged { columns.stage_statement() } else { columns.statement() };
+        let append = match statement {
             Some(append) => Some((self.opened(append).await?, columns)),
             None => None,
         };
-        Ok(End { last, append })
+        Ok(End { last, append, staged })
     }
 
     async fn append_and_commit(&mut self, drafts: Vec<Draft>) -> Result<Vec<Arc<Record>>, CommitError> {
@@ -163,6 +182,9 @@ impl Transaction {
         if failpoint::hit("commit.after") {
             let error = StoreError::new(StoreErrorKind::Other, "failpoint commit.after");
             return Err(CommitError::MayHaveHappened(error));
+        }
+        if end.staged && end.append.is_some() {
+            self.core.staged.notify_one();
         }
         drop(end);
         let records = outbox::records(&self.core.source, drafts, &numbers);
@@ -262,7 +284,11 @@ impl End<'_> {
         };
         let append = async {
             let Some((statement, columns)) = &self.append else { return Ok(Numbers::none()) };
-            columns.append(client, statement).await
+            if self.staged {
+                columns.stage(client, statement).await
+            } else {
+                columns.append(client, statement).await
+            }
         };
         tokio::try_join!(biased; change, append)
     }

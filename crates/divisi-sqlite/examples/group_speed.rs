@@ -60,6 +60,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         migrations: vec![Migration::new(1, "accounts", TABLE)],
         topics: vec![Moved::TOPIC],
         readers: Vec::new(),
+        ..Schema::default()
     };
     let sqlite = Sqlite::new(dir.path(), Options::default());
     let (store, backend) = sqlite.open_store(&StoreName::of("grouped"), &schema).await?;

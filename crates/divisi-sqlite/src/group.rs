@@ -334,7 +334,7 @@ impl State {
     fn admits(&self, class: Class) -> bool {
         match class {
             Class::Call => true,
-            Class::Consumer => {
+            Class::Consumer | Class::Upkeep => {
                 self.group.consumer_turns == 0 || !(self.waiting.has_calls() || self.group.calls > 0)
             }
         }

@@ -26,7 +26,7 @@ pub async fn forget(store: &Store, topic: &str, age: Duration) -> Result<u64, St
     let mut forgotten = 0;
     let mut from = Lane(0);
     loop {
-        let step = store.run(Class::Consumer, async |tx: &mut Tx| step(tx, topic, age, from).await).await;
+        let step = store.run(Class::Upkeep, async |tx: &mut Tx| step(tx, topic, age, from).await).await;
         let (done, _) = step.map_err(TxFailed::into_error)?;
         forgotten += done.records;
         match done.go_on {

@@ -30,8 +30,32 @@ pub enum Dialect {
 pub enum Class {
     /// A call that somebody waits for.
     Call,
-    /// A consumer's batch, a rebuild, a retention step.
+    /// A consumer's batch, with the service's own handlers.
     Consumer,
+    /// The framework's own rows, and none of the service's: leases, cursors, epochs, retention. It counts among consumers, and no service
+    /// makes it stricter.
+    Upkeep,
+}
+
+/// How strictly the transactions of a service are kept apart, where several run at the same time: those of its calls and of its
+/// handlers. SQLite has one writer, and is always as strict as can be. A read ([`Store::read`](crate::Store::read)) sees one state in any
+/// case.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Isolation {
+    /// Each statement sees what was committed before it; rows that are changed are locked.
+    #[default]
+    ReadCommitted,
+    /// All statements see one state; who changes a row that somebody else has changed since is undone.
+    RepeatableRead,
+    /// As if one ran after the other; who cannot be put into an order is undone.
+    Serializable,
+}
+
+impl Isolation {
+    /// Whether a transaction's snapshot is older than its locks.
+    pub fn is_strict(self) -> bool {
+        self != Isolation::ReadCommitted
+    }
 }
 
 /// Which database of a service is meant.

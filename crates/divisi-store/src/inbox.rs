@@ -29,6 +29,10 @@ pub const LOOK: &str = "SELECT epoch, pos FROM divisi_watermark \
 /// [`LOOK`], locked.
 pub const LOOK_LOCKED: &str = "SELECT epoch, pos FROM divisi_watermark \
                                WHERE consumer = $1 AND source = $2 AND topic = $3 AND lane = $4 FOR UPDATE";
+/// Locks one watermark for what changes and leaves it where it is: a transaction that sees an older state of what stands behind the lock
+/// is told so by the row.
+pub const TOUCH: &str = "UPDATE divisi_watermark SET updated_at = updated_at \
+                         WHERE consumer = $1 AND source = $2 AND topic = $3 AND lane = $4";
 /// Moves one watermark; the place on a carrier stays as it was when none is given.
 pub const ADVANCE: &str = "UPDATE divisi_watermark SET epoch = $5, pos = $6, \
                            carrier_hint = coalesce($7, carrier_hint), updated_at = $8 \
@@ -56,8 +60,20 @@ pub const STORE_FORK: &str = "INSERT INTO divisi_source_fork (consumer, source, 
                               VALUES ($1, $2, $3, $4, $5, $6)";
 
 /// Every statement of this file that is the same text in all dialects; a test prepares them.
-pub const STATEMENTS: &[&str] =
-    &[DECLARE, READ, LOOK, ADVANCE, HINTS, KNOWN, FORKS, FORGET_KNOWN, FORGET_FORKS, STORE_KNOWN, STORE_FORK];
+pub const STATEMENTS: &[&str] = &[
+    DECLARE,
+    READ,
+    LOOK,
+    TOUCH,
+    ADVANCE,
+    HINTS,
+    KNOWN,
+    FORKS,
+    FORGET_KNOWN,
+    FORGET_FORKS,
+    STORE_KNOWN,
+    STORE_FORK,
+];
 
 /// One consumer's inbox for one topic of one source. Cheap to clone.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -107,10 +123,14 @@ impl Inbox {
         self.row(read, LOOK, lane).await
     }
 
-    /// One watermark, locked until the transaction ends: whoever else applies this lane waits.
-    pub async fn lock(&self, tx: &mut Tx, lane: Lane) -> Result<Watermark, StoreError> {
-        let sql = look_locked(tx);
-        self.row(tx, sql, lane).await
+    /// Locks one watermark until the transaction ends, for changes of what stands behind it that do not move it: whoever else applies this
+    /// lane waits, and fails as a race that was lost if it sees the state of before.
+    pub async fn hold(&self, tx: &mut Tx, lane: Lane) -> Result<(), StoreError> {
+        let [consumer, source, topic] = self.of();
+        match tx.execute(TOUCH, &[consumer, source, topic, lane.to_value()]).await? {
+            0 => Err(self.missing(lane)),
+            _ => Ok(()),
+        }
     }
 
     /// [`Inbox::lock`], and what a question behind the lock brings, whose parameters are consumer, source and topic.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::StoreError;
-use crate::backend::Dialect;
+use crate::backend::{Dialect, Isolation};
 use crate::error::StoreErrorKind;
 
 /// One step of a database's shape. Once applied its text never changes.
@@ -29,6 +29,8 @@ pub struct Schema {
     /// Who reads them: `(reader, topic)`. They are registered from the first start, so that retention keeps what they
     /// have not read.
     pub readers: Vec<(Arc<str>, &'static str)>,
+    /// How strictly its transactions are kept apart.
+    pub isolation: Isolation,
 }
 
 impl Migration {

@@ -83,7 +83,8 @@ impl Store {
         self.transact_at(cx, body).await.map(|(value, _)| value)
     }
 
-    /// [`Store::transact`], with the positions of the events that it emitted.
+    /// [`Store::transact`], with the positions of the events that it emitted; none where they are given behind COMMIT, in a service
+    /// that is stricter than [`Isolation::ReadCommitted`](crate::Isolation::ReadCommitted).
     pub async fn transact_at<T, R, F>(
         &self,
         cx: &Context,

@@ -9,7 +9,7 @@ use divisi_contract::{CallError, Event, Trace};
 use crate::backend::{Dialect, Question, Session};
 use crate::error::{StoreError, StoreErrorKind};
 use crate::record::{Draft, Lane, Timestamp};
-use crate::value::{FromRow, ValueRef};
+use crate::value::{FromRow, Row, ValueRef};
 
 /// The largest payload of an event, in bytes. Bytes of that size stand beside, in an object store; the event says
 /// that they are there.
@@ -20,6 +20,8 @@ pub struct Read {
     session: Box<dyn Session>,
     dialect: Dialect,
     now: Timestamp,
+    /// The first statement that failed as a race with another transaction.
+    race: Option<StoreError>,
 }
 
 /// An open transaction: rows changed and events emitted through it commit together or not at all.
@@ -43,7 +45,7 @@ pub struct Mark {
 impl Read {
     /// A read on an open session. Made by back ends, for [`outbox::read_page`](crate::outbox::read_page).
     pub fn new(session: Box<dyn Session>, dialect: Dialect, now: Timestamp) -> Read {
-        Read { session, dialect, now }
+        Read { session, dialect, now, race: None }
     }
 
     /// All rows of a query.
@@ -52,7 +54,7 @@ impl Read {
         sql: &str,
         params: &[ValueRef<'_>],
     ) -> Result<Vec<T>, StoreError> {
-        self.session.query(sql, params).await?.into_iter().map(T::from_row).collect()
+        self.rows(sql, params).await?.into_iter().map(T::from_row).collect()
     }
 
     /// The first row of a query, if there is one.
@@ -61,7 +63,7 @@ impl Read {
         sql: &str,
         params: &[ValueRef<'_>],
     ) -> Result<Option<T>, StoreError> {
-        self.session.query(sql, params).await?.into_iter().next().map(T::from_row).transpose()
+        self.rows(sql, params).await?.into_iter().next().map(T::from_row).transpose()
     }
 
     /// The first row of a query that always has one.
@@ -81,9 +83,25 @@ impl Read {
         first: Question<'_>,
         second: Question<'_>,
     ) -> Result<(Vec<A>, Vec<B>), StoreError> {
-        let (first, second) = self.session.query_two(first, second).await?;
+        let answers = self.session.query_two(first, second).await;
+        let (first, second) = self.noted(answers)?;
         let first: Result<Vec<A>, StoreError> = first.into_iter().map(A::from_row).collect();
         Ok((first?, second.into_iter().map(B::from_row).collect::<Result<_, _>>()?))
+    }
+
+    async fn rows(&mut self, sql: &str, params: &[ValueRef<'_>]) -> Result<Vec<Row>, StoreError> {
+        let rows = self.session.query(sql, params).await;
+        self.noted(rows)
+    }
+
+    /// Remembers that a race was lost.
+    fn noted<T>(&mut self, done: Result<T, StoreError>) -> Result<T, StoreError> {
+        if let Err(error) = &done
+            && error.kind == StoreErrorKind::Conflict
+        {
+            self.race.get_or_insert_with(|| error.clone());
+        }
+        done
     }
 
     /// When the transaction began, by the store's clock.
@@ -109,7 +127,8 @@ impl Tx {
 
     /// Runs a statement that changes rows; how many it changed.
     pub async fn execute(&mut self, sql: &str, params: &[ValueRef<'_>]) -> Result<u64, StoreError> {
-        self.read.session.execute(sql, params).await
+        let done = self.read.session.execute(sql, params).await;
+        self.read.noted(done)
     }
 
     /// Runs a statement that changes one row, now or with COMMIT; see [`Session::execute_last`].
@@ -118,7 +137,8 @@ impl Tx {
         sql: &'static str,
         params: &[ValueRef<'_>],
     ) -> Result<(), StoreError> {
-        self.read.session.execute_last(sql, params).await
+        let done = self.read.session.execute_last(sql, params).await;
+        self.read.noted(done)
     }
 
     /// Announces `event` when the transaction commits. It only goes into a buffer here; an event that is too large or
@@ -181,6 +201,12 @@ impl Tx {
     /// What was wrong with an emitted event, if something was: the transaction must not commit.
     pub fn refused_event(&self) -> Option<&StoreError> {
         self.refused.as_ref()
+    }
+
+    /// The first statement that failed as a race with another transaction, if one did: what this one has seen may be old, and all of it is
+    /// best begun again. The consumer does so with its handlers.
+    pub fn lost_race(&self) -> Option<&StoreError> {
+        self.read.race.as_ref()
     }
 
     pub(crate) fn into_parts(self) -> (Box<dyn Session>, Result<Vec<Draft>, StoreError>) {

@@ -219,7 +219,7 @@ pub use divisi_sqlite as sqlite;
 #[cfg(feature = "service")]
 pub use divisi_store as store;
 #[cfg(feature = "service")]
-pub use divisi_store::{Migration, Read, Store, StoreError, Tx, params};
+pub use divisi_store::{Isolation, Migration, Read, Store, StoreError, Tx, params};
 
 #[cfg(all(feature = "app", feature = "sqlite"))]
 mod app;

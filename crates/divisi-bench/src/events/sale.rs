@@ -53,6 +53,7 @@ pub(crate) fn shop() -> Schema {
         migrations: vec![SHOP],
         topics: vec![Sold::TOPIC],
         readers: vec![("listener".into(), Sold::TOPIC)],
+        ..Schema::default()
     }
 }
 

@@ -14,11 +14,22 @@ use divisi_store::mutation::{self, Mutation};
 use divisi_store::parked::{self, Around, Parking, State, Why};
 use divisi_store::{Class, Epoch, Lane, Pos, Record, StoreError, StoreErrorKind, Timestamp, Tx, TxFailed};
 
+use tokio::time::sleep;
+
 use super::Shared;
 use super::attempt::attempt;
 use super::breaker::{Breaker, Permits};
 use super::queue::Item;
 use crate::handler::Failure;
+
+/// How often in a row a transaction begins again at once that was undone by a race with another one.
+const RACES_MAX: u32 = 8;
+/// The longest pause before the first time; each further one is twice as long. Without one the same two would meet again.
+const RACE_PAUSE: Duration = Duration::from_millis(1);
+
+/// How often in a row a transaction was undone by a race with another one.
+#[derive(Debug, Default)]
+pub(super) struct Races(u32);
 
 /// A contiguous run of one lane.
 #[derive(Debug)]
@@ -99,6 +110,7 @@ pub(super) async fn apply(shared: &Shared, inbox: &Inbox, breaker: &Breaker, bat
         return Ended::Failed(failed_at("consumer.before"));
     }
     let mut careful = batch.careful;
+    let mut races = Races::default();
     loop {
         let mut turn = Turn { shared, inbox, batch, careful, permits: breaker.permits() };
         let outcome = shared.store.run(Class::Consumer, async |tx: &mut Tx| turn.run(tx).await).await;
@@ -117,6 +129,11 @@ pub(super) async fn apply(shared: &Shared, inbox: &Inbox, breaker: &Breaker, bat
             }
             Err(TxFailed::Body(Left::Failed)) => {
                 careful = true;
+                continue;
+            }
+            Err(TxFailed::Body(Left::Store(error)) | TxFailed::DidNotHappen(error))
+                if races.again(&error).await =>
+            {
                 continue;
             }
             Err(TxFailed::Body(Left::Moved(at))) => Ended::Moved(at),
@@ -270,7 +287,7 @@ impl Turn<'_> {
         if !self.careful {
             return match attempt(self.shared, tx, record).await {
                 Ok(()) => Ok(Ok(())),
-                Err(_) => Err(Left::Failed),
+                Err(_) => Err(tx.lost_race().cloned().map_or(Left::Failed, Left::Store)),
             };
         }
         Ok(in_savepoint(self.shared, tx, record).await?)
@@ -303,7 +320,20 @@ impl Turn<'_> {
     }
 }
 
-/// Calls a handler in a savepoint: its failure undoes what it did, rows and events, and nothing else.
+impl Races {
+    /// Whether it was one, and is to begin again now: not too often.
+    pub(super) async fn again(&mut self, error: &StoreError) -> bool {
+        if error.kind != StoreErrorKind::Conflict || self.0 >= RACES_MAX {
+            return false;
+        }
+        sleep(RACE_PAUSE.mul_f64(fastrand::f64() * f64::from(1_u32 << self.0))).await;
+        self.0 += 1;
+        true
+    }
+}
+
+/// Calls a handler in a savepoint: its failure undoes what it did, rows and events, and nothing else; but a race that it has lost,
+/// all.
 pub(super) async fn in_savepoint(
     shared: &Shared,
     tx: &mut Tx,
@@ -319,6 +349,9 @@ pub(super) async fn in_savepoint(
             Err(error) if error.is_transient() => return Err(error),
             Err(error) => outcome = Err(Failure::from(error)),
         }
+    }
+    if let Some(race) = tx.lost_race() {
+        return Err(race.clone());
     }
     tx.truncate(mark);
     tx.end_savepoint(false).await?;

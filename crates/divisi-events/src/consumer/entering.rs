@@ -30,7 +30,7 @@ enum Left {
 /// Enters the source's epoch of today. `theirs` is the source's list, for `lanes`.
 pub(super) async fn enter(store: &Store, inbox: &Inbox, theirs: &Epochs, lanes: &[Lane]) -> Entering {
     let outcome =
-        store.run(Class::Consumer, async |tx: &mut Tx| move_all(tx, inbox, theirs, lanes).await).await;
+        store.run(Class::Upkeep, async |tx: &mut Tx| move_all(tx, inbox, theirs, lanes).await).await;
     match outcome {
         Ok((diverged, _)) => Entering::Entered(diverged),
         Err(TxFailed::Body(Left::Done)) => Entering::Done,

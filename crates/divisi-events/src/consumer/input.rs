@@ -200,7 +200,7 @@ impl Input {
     async fn watermarks(&mut self) -> Result<Vec<(Lane, Watermark)>, StoreError> {
         let inbox = &self.inbox;
         let declared =
-            self.shared.store.run(Class::Consumer, async |tx: &mut Tx| inbox.declare(tx, LANES).await);
+            self.shared.store.run(Class::Upkeep, async |tx: &mut Tx| inbox.declare(tx, LANES).await);
         match declared.await {
             Ok(_) => {}
             Err(TxFailed::Body(error) | TxFailed::DidNotHappen(error) | TxFailed::MayHaveHappened(error)) => {

@@ -80,7 +80,7 @@ impl Parked {
             .store
             .run(Class::Call, async |tx: &mut Tx| {
                 let parking = Parking { inbox: &inbox, key };
-                inbox.lock(tx, parking.lane()).await?;
+                inbox.hold(tx, parking.lane()).await?;
                 match parking.look(tx).await? {
                     None => Ok(None),
                     Some(_) => parking.drop(tx).await.map(Some),

@@ -13,7 +13,7 @@ use tokio::time::{Duration, Instant, sleep_until};
 use tracing::{info, warn};
 
 use super::Shared;
-use super::batch::{after, failed_at, in_savepoint};
+use super::batch::{Races, after, failed_at, in_savepoint};
 use super::input::{stopped, unless};
 use super::trouble::Trouble;
 use crate::handler::Failure;
@@ -120,9 +120,15 @@ async fn redrive(shared: &Shared, inbox: &Inbox, key: &str, n_passing: u32) -> R
         return Err(failed_at("redrive.before"));
     }
     let parking = Parking { inbox, key };
-    let run =
-        shared.store.run(Class::Consumer, async |tx: &mut Tx| in_order(shared, tx, parking, n_passing).await);
-    match run.await {
+    let mut races = Races::default();
+    let outcome = loop {
+        let run = async |tx: &mut Tx| in_order(shared, tx, parking, n_passing).await;
+        match shared.store.run(Class::Consumer, run).await {
+            Err(TxFailed::Body(error) | TxFailed::DidNotHappen(error)) if races.again(&error).await => {}
+            outcome => break outcome,
+        }
+    };
+    match outcome {
         Ok(((wake, tried), _)) => {
             if wake {
                 shared.redrive.notify_one();
@@ -133,7 +139,7 @@ async fn redrive(shared: &Shared, inbox: &Inbox, key: &str, n_passing: u32) -> R
             // Something in it cannot be undone alone, such as its time limit: an attempt of the key.
             let reason = error.message;
             let blame = async |tx: &mut Tx| blame(shared, tx, parking, reason).await;
-            match shared.store.run(Class::Consumer, blame).await {
+            match shared.store.run(Class::Upkeep, blame).await {
                 Ok(_) => Ok(Tried::Done),
                 Err(TxFailed::Body(e) | TxFailed::DidNotHappen(e) | TxFailed::MayHaveHappened(e)) => Err(e),
             }
@@ -199,7 +205,7 @@ async fn blame(shared: &Shared, tx: &mut Tx, parking: Parking<'_>, reason: Strin
 
 /// Locks the key's lane; how the key stands, if it is still due.
 async fn locked(tx: &mut Tx, parking: Parking<'_>) -> Result<Option<Why>, StoreError> {
-    parking.inbox.lock(tx, parking.lane()).await?;
+    parking.inbox.hold(tx, parking.lane()).await?;
     let now = tx.now();
     let why = parking.look(tx).await?;
     Ok(why.filter(|why| why.state != State::Dead && why.next_at.is_none_or(|next| next <= now)))

@@ -102,7 +102,7 @@ impl LeasedLanes {
 impl Share for LeasedLanes {
     fn lanes<'a>(&'a self, inbox: &'a Inbox) -> BoxFuture<'a, Result<LaneSet, StoreError>> {
         Box::pin(async move {
-            let taken = self.store.run(Class::Consumer, async |tx: &mut Tx| self.take(tx, inbox).await);
+            let taken = self.store.run(Class::Upkeep, async |tx: &mut Tx| self.take(tx, inbox).await);
             taken.await.map(|(lanes, _)| lanes).map_err(TxFailed::into_error)
         })
     }
@@ -113,7 +113,7 @@ impl Share for LeasedLanes {
 
     fn leave<'a>(&'a self, inbox: &'a Inbox) -> BoxFuture<'a, Result<(), StoreError>> {
         Box::pin(async move {
-            let left = self.store.run(Class::Consumer, async |tx: &mut Tx| {
+            let left = self.store.run(Class::Upkeep, async |tx: &mut Tx| {
                 let (here, groups) = (here(inbox), groups(inbox));
                 lease::release(tx, &format!("{here}{}", self.owner), &self.owner).await?;
                 for group in 0..GROUPS {

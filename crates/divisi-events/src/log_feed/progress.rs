@@ -81,7 +81,7 @@ impl Log {
     pub async fn drop_reader(&self, name: &str) -> Answer<bool> {
         self.told.drop_reader(name);
         let dropped =
-            self.store.run(Class::Consumer, async |tx: &mut Tx| reader::drop_reader(tx, name).await).await;
+            self.store.run(Class::Upkeep, async |tx: &mut Tx| reader::drop_reader(tx, name).await).await;
         dropped.map(|(n_rows, _)| n_rows > 0).map_err(|failed| not_kept(&failed))
     }
 
@@ -90,7 +90,7 @@ impl Log {
         let mut open = Open { told: &self.told, to_keep: self.told.take(only) };
         let mut failed = Vec::new();
         while let Some(next) = open.to_keep.last() {
-            let kept = self.store.run(Class::Consumer, async |tx: &mut Tx| keep(tx, next).await).await;
+            let kept = self.store.run(Class::Upkeep, async |tx: &mut Tx| keep(tx, next).await).await;
             let done = open.to_keep.pop();
             if let Err(error) = kept {
                 outcome = Err(not_kept(&error));

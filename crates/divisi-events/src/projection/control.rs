@@ -43,7 +43,7 @@ pub(super) async fn change(
     let backoff = ConsumerOptions::default().backoff;
     let mut attempts = 0;
     loop {
-        let changed = control.run(Class::Consumer, async |tx: &mut Tx| change.make(tx, name).await).await;
+        let changed = control.run(Class::Upkeep, async |tx: &mut Tx| change.make(tx, name).await).await;
         let error = match changed {
             Ok((row, _)) => return Ok(row),
             Err(TxFailed::MayHaveHappened(error)) => error,

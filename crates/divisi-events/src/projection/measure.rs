@@ -43,7 +43,7 @@ impl Projection {
     pub(super) async fn standing(&self, store: &Store, inputs: &[Input]) -> Result<Standing, StoreError> {
         let inboxes: Vec<Inbox> = inputs.iter().map(|input| self.inbox(input)).collect();
         let looked = store
-            .run(Class::Consumer, async |tx: &mut Tx| {
+            .run(Class::Upkeep, async |tx: &mut Tx| {
                 let mut marks = Vec::with_capacity(inboxes.len());
                 for inbox in &inboxes {
                     marks.push(inbox.read(tx).await?.into_iter().collect());

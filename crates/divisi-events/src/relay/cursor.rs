@@ -39,7 +39,7 @@ impl Relay {
         let name = self.lease_name();
         let kept = self
             .store
-            .run(Class::Consumer, async |tx: &mut Tx| {
+            .run(Class::Upkeep, async |tx: &mut Tx| {
                 let fenced = !mutation::made(Mutation::RelayIgnoresFence);
                 if fenced && !self.lease.holds(tx, &name, token).await? {
                     return Err(Lost::Lease);

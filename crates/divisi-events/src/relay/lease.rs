@@ -93,7 +93,7 @@ impl Lease for Leased {
         Box::pin(async move {
             let taken = self
                 .store
-                .run(Class::Consumer, async |tx: &mut Tx| lease::take(tx, name, &self.owner, self.ttl).await);
+                .run(Class::Upkeep, async |tx: &mut Tx| lease::take(tx, name, &self.owner, self.ttl).await);
             taken.await.map(|(token, _)| token).map_err(TxFailed::into_error)
         })
     }
@@ -111,7 +111,7 @@ impl Lease for Leased {
         Box::pin(async move {
             let released = self
                 .store
-                .run(Class::Consumer, async |tx: &mut Tx| lease::release(tx, name, &self.owner).await);
+                .run(Class::Upkeep, async |tx: &mut Tx| lease::release(tx, name, &self.owner).await);
             released.await.map(drop).map_err(TxFailed::into_error)
         })
     }

@@ -293,7 +293,7 @@ async fn a_consumer_that_stands_still_inside_its_transaction_is_ended() {
     let inbox = Inbox { consumer: "c".into(), source: "s".into(), topic: "t".into() };
     let run = async |lane: Lane| {
         let locked: Result<_, TxFailed<StoreError>> =
-            store.run(Class::Consumer, async |tx: &mut Tx| inbox.lock(tx, lane).await).await;
+            store.run(Class::Consumer, async |tx: &mut Tx| inbox.hold(tx, lane).await).await;
         locked.map(drop).map_err(TxFailed::into_error)
     };
     let declared: Result<_, TxFailed<StoreError>> =

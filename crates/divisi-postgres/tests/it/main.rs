@@ -17,6 +17,7 @@ mod projection;
 mod proxy;
 mod retention;
 mod sharing;
+mod staged;
 mod statements;
 mod storms;
 mod tls;

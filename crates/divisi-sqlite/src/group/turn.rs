@@ -74,7 +74,7 @@ impl Future for Turn {
         state.group.members += 1;
         match turn.class {
             Class::Call => state.group.calls += 1,
-            Class::Consumer => state.group.consumer_turns += 1,
+            Class::Consumer | Class::Upkeep => state.group.consumer_turns += 1,
         }
         gate.say_whether_awaited(&state);
         let alone = state.expects_nobody();

@@ -93,7 +93,7 @@ impl Waiting {
     fn queue(&mut self, class: Class) -> &mut Queue {
         match class {
             Class::Call => &mut self.calls,
-            Class::Consumer => &mut self.consumers,
+            Class::Consumer | Class::Upkeep => &mut self.consumers,
         }
     }
 }

@@ -60,6 +60,7 @@ pub fn schema() -> Schema {
         migrations: vec![TABLES],
         topics: vec![Moved::TOPIC],
         readers: vec![(Arc::from("auditor"), Moved::TOPIC)],
+        ..Schema::default()
     }
 }
 

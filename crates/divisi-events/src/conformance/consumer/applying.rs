@@ -19,7 +19,7 @@ pub async fn every_event_takes_effect_once_in_order_per_key(stores: &dyn Stores)
     bench.assert_once().await;
     let stopped = running.stop().await;
     assert_eq!(stopped.status.unread(), 0);
-    assert_eq!(bench.echoes().await.len(), 1_000, "one new event for each");
+    assert_eq!(bench.echoes(1_000).await.len(), 1_000, "one new event for each");
 }
 
 /// Where the time of a transaction is over, the rest of a batch is left to the next; where none is set, it is one.
@@ -132,7 +132,7 @@ pub async fn new_events_name_their_cause(stores: &dyn Stores) {
     bench.counter.append("Counted", "k", lane, payload, &headers);
     let running = bench.start();
     bench.quiet(&running).await;
-    let echoes = bench.echoes().await;
+    let echoes = bench.echoes(1).await;
     let [(key, 7, headers)] = &echoes[..] else { panic!("one echo of 7: {echoes:?}") };
     assert_eq!(key, "k");
     assert!(headers.contains(trace), "{headers}");

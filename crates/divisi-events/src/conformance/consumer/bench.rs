@@ -175,14 +175,23 @@ impl Bench {
         self.effects().await.into_iter().filter(|(other, _)| other == key).map(|(_, n)| n).collect()
     }
 
-    /// What the listener has announced.
-    pub(super) async fn echoes(&self) -> Vec<(String, i64, String)> {
+    /// What the listener has announced, as soon as it is so much: a service may number it a moment after it has committed.
+    pub(super) async fn echoes(&self, n: usize) -> Vec<(String, i64, String)> {
         let sql = "SELECT key, payload, headers FROM divisi_outbox ORDER BY topic, lane, pos";
-        let rows: Result<Vec<(String, Vec<u8>, String)>, StoreError> =
-            self.store.read(async |read: &mut Read| read.query(sql, params![]).await).await;
-        let echoed = |payload: &[u8]| serde_json::from_slice::<Echoed>(payload).expect("an echo").n;
-        let rows = rows.expect("the store can be read");
-        rows.into_iter().map(|(key, payload, headers)| (key, echoed(&payload), headers)).collect()
+        let began = tokio::time::Instant::now();
+        loop {
+            let rows: Result<Vec<(String, Vec<u8>, String)>, StoreError> =
+                self.store.read(async |read: &mut Read| read.query(sql, params![]).await).await;
+            let rows = rows.expect("the store can be read");
+            if rows.len() >= n || began.elapsed() > PATIENCE {
+                let echoed = |payload: &[u8]| serde_json::from_slice::<Echoed>(payload).expect("an echo").n;
+                return rows
+                    .into_iter()
+                    .map(|(key, payload, headers)| (key, echoed(&payload), headers))
+                    .collect();
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
     }
 
     /// Waits until the counter's whole log has been read.

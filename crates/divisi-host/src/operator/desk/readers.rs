@@ -41,7 +41,7 @@ impl Desk {
             return Err(Refused::new(format!("`{}` has no reader `{name}`", self.service())));
         }
         let dropped =
-            self.store.run(Class::Call, async |tx: &mut Tx| reader::drop_reader(tx, name).await).await;
+            self.store.run(Class::Upkeep, async |tx: &mut Tx| reader::drop_reader(tx, name).await).await;
         match dropped {
             Ok(_) => Ok(n_topics),
             Err(TxFailed::Body(error) | TxFailed::DidNotHappen(error)) => Err(error.into()),
