@@ -27,6 +27,7 @@ mod input;
 mod queue;
 mod redrive;
 mod trouble;
+mod turns;
 
 use std::fmt;
 use std::future::Future;
@@ -35,8 +36,8 @@ use std::time::Duration;
 
 use divisi_contract::ServiceName;
 use divisi_store::inbox::Inbox;
-use divisi_store::{Store, Tx};
-use tokio::sync::{Notify, watch};
+use divisi_store::{Lane, Store, Tx};
+use tokio::sync::{Notify, OwnedSemaphorePermit, watch};
 use tokio::task::JoinSet;
 
 pub use operator::{Parked, ParkedError};
@@ -49,6 +50,7 @@ use crate::fetch::Feed;
 use crate::handler::Handlers;
 use input::Input;
 use status::Board;
+use turns::Turns;
 
 /// Applies the events of some topics in a store, each exactly once and in order per key.
 pub struct Consumer {
@@ -89,6 +91,7 @@ struct Shared {
     redrive: Arc<Notify>,
     /// Whether a transaction may wait.
     suspends: bool,
+    turns: Turns,
     /// Whether handlers can emit at all.
     emits: bool,
     /// Which lanes are this instance's; all of them where nobody says.
@@ -96,6 +99,11 @@ struct Shared {
 }
 
 impl Shared {
+    /// The turn of a lane, where its transactions could meet.
+    async fn turn(&self, inbox: &Inbox, lane: Lane) -> Option<OwnedSemaphorePermit> {
+        if self.suspends { self.turns.of(inbox, lane).await } else { None }
+    }
+
     /// How much of an input may be in hand.
     fn queue_bytes_max(&self) -> usize {
         let ConsumerOptions { queue_bytes_max, queue_bytes_max_at_a_server, .. } = self.options;
@@ -207,6 +215,7 @@ impl Consumer {
     fn start(self, stop: &watch::Receiver<bool>) -> JoinSet<()> {
         let shared = Arc::new(Shared {
             suspends: self.store.backend().suspends(),
+            turns: Turns::default(),
             emits: !self.store.topics().is_empty(),
             name: self.name,
             store: self.store,

@@ -284,8 +284,9 @@ impl Relay {
         let stepped = self.publish(token, &runs).await;
         match stepped.failed {
             Some(PublishError::Fenced) => return Err(self.fenced()),
-            // Where the lanes stand now says nothing of what the carrier holds.
+            // Where the lanes stand now says nothing of what the carrier holds, and is not to be kept.
             Some(source @ PublishError::Forgotten(_)) => {
+                self.placed = false;
                 return Err(RelayError::Forgotten { topic: self.topic.clone(), source });
             }
             _ => {}

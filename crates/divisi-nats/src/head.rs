@@ -2,8 +2,11 @@
 //!
 //! A server that is put back to an older state may find records waiting in the client that were sent on the word of
 //! what it has just forgotten. They lie behind a gap then, and a relay that went on behind them would never fill it.
-//! Such a record tells of itself: the sequence that was proved before it ([`AFTER`]) is not below its own.
+//! Such a record tells of itself: it names the record that was proved to be stored before it ([`AFTER`]), and that one is not there.
 
+use std::fmt;
+
+use async_nats::header::NATS_MESSAGE_ID;
 use async_nats::jetstream::message::StreamMessage;
 use async_nats::jetstream::stream::{LastRawMessageErrorKind, RawMessageError};
 use divisi_events::Head;
@@ -17,15 +20,24 @@ use crate::nats::Nats;
 use crate::publishing::pairs;
 use crate::streams::with_cause;
 
-/// The header that names the sequence that the lane was proved to have before this record was sent.
+/// The header that names the record of the lane that was proved to be stored before this one was sent: its sequence and its id.
 pub(crate) const AFTER: &str = "divisi-after";
+
+/// A record that was stored, as [`AFTER`] says it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Proof {
+    pub(crate) sequence: u64,
+    pub(crate) id: String,
+}
 
 /// What the carrier holds at the end of a lane, but for what lies behind a gap.
 pub(crate) async fn head(nats: &Nats, topic: &str, lane: Lane) -> Result<Head, CarrierError> {
     let names = nats.names(topic)?;
     nats.streams.id(&nats.connection, &names).await?;
     let last = match last_message(nats, &names, lane).await? {
-        Some(last) if is_misplaced(&last) => last_in_place(nats, &names, lane, last.sequence).await?,
+        Some(last) if is_misplaced(nats, &names, &last).await? => {
+            last_in_place(nats, &names, lane, last.sequence).await?
+        }
         last => last,
     };
     let Some(message) = last else {
@@ -45,7 +57,7 @@ pub(crate) async fn last_message(
     names: &Names,
     lane: Lane,
 ) -> Result<Option<StreamMessage>, CarrierError> {
-    message(nats, names, lane, None).await
+    message(nats, names, Wanted::Last(lane)).await
 }
 
 /// The last sequence of a lane; 0 for an empty one.
@@ -54,9 +66,32 @@ pub(crate) async fn last_sequence(nats: &Nats, names: &Names, lane: Lane) -> Res
 }
 
 /// Whether the server has forgotten what this was sent behind.
-fn is_misplaced(message: &StreamMessage) -> bool {
-    let after = message.headers.get(AFTER).and_then(|after| after.as_str().parse::<u64>().ok());
-    after.is_some_and(|after| after >= message.sequence)
+async fn is_misplaced(nats: &Nats, names: &Names, message: &StreamMessage) -> Result<bool, CarrierError> {
+    let Some(proof) = message.headers.get(AFTER).and_then(|after| Proof::parse(after.as_str())) else {
+        return Ok(false);
+    };
+    Ok(proof.sequence >= message.sequence || !holds(nats, names, &proof).await?)
+}
+
+/// Whether the record that was proved to be stored is where it was, or was removed since it became too old.
+pub(crate) async fn holds(nats: &Nats, names: &Names, proof: &Proof) -> Result<bool, CarrierError> {
+    if let Some(found) = message(nats, names, Wanted::At(proof.sequence)).await? {
+        return Ok(found.headers.get(NATS_MESSAGE_ID).is_some_and(|id| id.as_str() == proof.id));
+    }
+    Ok(proof.sequence < nats.streams.look(&nats.connection, names).await?.state.first_sequence)
+}
+
+impl Proof {
+    fn parse(text: &str) -> Option<Proof> {
+        let (sequence, id) = text.split_once(' ')?;
+        Some(Proof { sequence: sequence.parse().ok()?, id: id.to_owned() })
+    }
+}
+
+impl fmt::Display for Proof {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.sequence, self.id)
+    }
 }
 
 /// The last message before those that are misplaced at the lane's end, by halving: some twenty questions in a stream of
@@ -72,8 +107,8 @@ async fn last_in_place(
     // What comes next at or behind `to` is misplaced; what is in place begins before `from`.
     while from < to {
         let middle = from + (to - from) / 2;
-        match message(nats, names, lane, Some(middle)).await? {
-            Some(next) if !is_misplaced(&next) => {
+        match message(nats, names, Wanted::Next(lane, middle)).await? {
+            Some(next) if !is_misplaced(nats, names, &next).await? => {
                 from = next.sequence + 1;
                 found = Some(next);
             }
@@ -83,37 +118,42 @@ async fn last_in_place(
     Ok(found)
 }
 
-/// The lane's first message at or behind a sequence; its last one without.
-async fn message(
-    nats: &Nats,
-    names: &Names,
-    lane: Lane,
-    from: Option<u64>,
-) -> Result<Option<StreamMessage>, CarrierError> {
+/// Which message of a stream.
+enum Wanted {
+    /// The last one of a lane.
+    Last(Lane),
+    /// The first one of a lane at or behind a sequence.
+    Next(Lane, u64),
+    /// The one with a sequence.
+    At(u64),
+}
+
+async fn message(nats: &Nats, names: &Names, wanted: Wanted) -> Result<Option<StreamMessage>, CarrierError> {
     nats.connection.reachable()?;
     let stream = nats.connection.jetstream.get_stream_no_info(&names.stream).await;
     let stream = stream.map_err(|error| CarrierError::Unavailable(with_cause(&error)))?;
-    let subject = names.subject(lane);
     let asked = async {
-        match from {
-            None => stream.get_last_raw_message_by_subject(&subject).await,
-            Some(from) => stream.get_first_raw_message_by_subject(&subject, from).await,
+        match wanted {
+            Wanted::Last(lane) => stream.get_last_raw_message_by_subject(&names.subject(lane)).await,
+            Wanted::Next(lane, from) => {
+                stream.get_first_raw_message_by_subject(names.subject(lane), from).await
+            }
+            Wanted::At(sequence) => stream.get_raw_message(sequence).await,
         }
     };
     let answer = timeout(nats.answer_within, asked).await;
-    found(nats, names, &subject, answer)
+    found(nats, names, answer)
 }
 
 fn found(
     nats: &Nats,
     names: &Names,
-    subject: &str,
     answer: Result<Result<StreamMessage, RawMessageError>, tokio::time::error::Elapsed>,
 ) -> Result<Option<StreamMessage>, CarrierError> {
     let asked = format!("$JS.API.STREAM.MSG.GET.{}", names.stream);
     let unanswered = |otherwise| nats.connection.unanswered(&[&asked], otherwise);
     match answer {
-        Err(_) => Err(unanswered(format!("no answer about `{subject}` in time"))),
+        Err(_) => Err(unanswered(format!("no answer about a message of `{}` in time", names.stream))),
         Ok(Ok(message)) => Ok(Some(message)),
         Ok(Err(error)) => match error.kind() {
             LastRawMessageErrorKind::NoMessageFound => Ok(None),

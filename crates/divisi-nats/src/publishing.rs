@@ -17,7 +17,7 @@ use divisi_events::carrier::{CarrierError, PublishError};
 use divisi_store::{Lane, Record};
 use tokio::time::timeout;
 
-use crate::head::{AFTER, last_message};
+use crate::head::{self, AFTER, Proof, last_message};
 use crate::lanes::End;
 use crate::names::{Names, StreamId};
 use crate::nats::Nats;
@@ -36,12 +36,12 @@ struct Last {
 }
 
 /// What a record says of the lane in which it is to be stored.
-enum Expected {
+enum Expected<'a> {
     Nothing,
     /// It is stored if the lane's last sequence is this one.
     Last(u64),
-    /// The lane's last sequence was this one, a moment ago.
-    After(u64),
+    /// This record was stored a moment ago.
+    After(&'a str),
 }
 
 /// One run of records on its way.
@@ -92,12 +92,16 @@ impl<'a> Run<'a> {
     ) -> Result<(), PublishError> {
         let full = || PublishError::NotAcknowledged("too much waits for its acknowledgement".to_owned());
         let _room = self.nats.connection.room(records.len(), self.nats.ack_within).await.ok_or_else(full)?;
-        let proved = self.prove(records, outcomes).await?;
-        let mut last = proved;
+        let life = self.nats.connection.life();
+        let mut last = self.prove(records, outcomes).await?;
+        let proved = outcomes.len().checked_sub(1).and_then(|stored| records.get(stored));
+        let Some(id) = proved.map(|record| id_of(self.nats, record)) else { return Ok(()) };
+        let proof = Proof { sequence: last, id };
+        let after = proof.to_string();
         let mut sent = Vec::with_capacity(records.len());
         let mut failed = None;
         for record in records.iter().skip(outcomes.len()) {
-            match self.send(record, Expected::After(proved)).await {
+            match self.send(record, Expected::After(&after)).await {
                 Ok(acknowledgement) => sent.push(acknowledgement),
                 Err(error) => {
                     failed = Some(error);
@@ -107,8 +111,8 @@ impl<'a> Run<'a> {
         }
         for acknowledgement in sent {
             match acknowledgement.await {
-                Ok(ack) if !ack.duplicate && ack.sequence <= proved => {
-                    return Err(self.forgotten(ack.sequence, proved));
+                Ok(ack) if !ack.duplicate && ack.sequence <= proof.sequence => {
+                    return Err(self.forgotten(ack.sequence, proof.sequence));
                 }
                 Ok(ack) => {
                     last = last.max(ack.sequence);
@@ -119,6 +123,12 @@ impl<'a> Run<'a> {
                     break;
                 }
             }
+        }
+        // On another connection there may be another state of the server.
+        if self.nats.connection.life() != life
+            && !head::holds(self.nats, &self.names, &proof).await.map_err(unpublished)?
+        {
+            return Err(self.forgotten(proof.sequence.saturating_sub(1), proof.sequence));
         }
         // After a failure, how many of those behind it are stored is not known.
         self.ends(last, failed.is_none());
@@ -223,14 +233,14 @@ impl<'a> Run<'a> {
     async fn send(
         &self,
         record: &Record,
-        expected: Expected,
+        expected: Expected<'_>,
     ) -> Result<impl Future<Output = Acknowledged> + use<'a>, PublishError> {
         let within = self.nats.ack_within;
         let publish = message(self.nats, record, self.fence);
         let publish = match expected {
             Expected::Nothing => publish,
             Expected::Last(last) => publish.expected_last_subject_sequence(last),
-            Expected::After(proved) => publish.header(AFTER, proved.to_string()),
+            Expected::After(proof) => publish.header(AFTER, proof),
         };
         let sent = self.nats.connection.jetstream.send_publish(self.names.subject(self.lane), publish);
         match timeout(within, sent).await {
@@ -278,6 +288,12 @@ fn message(nats: &Nats, record: &Record, fence: Option<u64>) -> PublishMessage {
         headers.insert(FENCE, fence.to_string());
     }
     PublishMessage::build().payload(event.payload).headers(headers)
+}
+
+/// Under what a record is known to the server.
+fn id_of(nats: &Nats, record: &Record) -> String {
+    let headers = nats.mapping.record(record).headers;
+    headers.iter().find(|(name, _)| name == "ce-id").map(|(_, id)| id.to_string()).unwrap_or_default()
 }
 
 /// Headers as the mapping reads them.

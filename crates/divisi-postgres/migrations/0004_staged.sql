@@ -1,9 +1,13 @@
 -- The staged outbox: for services whose transactions are stricter than READ COMMITTED, where a number cannot be drawn behind a lock, since
 -- the snapshot is older than the lock. Their events are put down as they are, and numbered behind their COMMIT by whoever comes first.
--- A service is direct or staged, never both: divisi_meta says which, both ways look there behind their locks, and who changes it holds all
--- of these. Applied once, checksummed: this text never changes; a change is a new file.
+-- A service is direct or staged, never both: divisi_meta and divisi_gate say which, both ways look there behind their locks, and who
+-- changes it holds all of these. Applied once, checksummed: this text never changes; a change is a new file.
 
 ALTER TABLE divisi_meta ADD staged boolean NOT NULL DEFAULT false;
+-- What divisi_meta says, once for each of 64 parts of the sessions: whoever stages holds a part's row until COMMIT, and a single row would
+-- never be free for who wants to change it.
+CREATE TABLE divisi_gate (part int PRIMARY KEY, staged boolean NOT NULL DEFAULT false);
+INSERT INTO divisi_gate (part) SELECT generate_series(0, 63);
 CREATE TABLE divisi_outbox_staged (
   seq bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
   topic text NOT NULL, lane int NOT NULL, type text NOT NULL, schema_v int NOT NULL,
@@ -97,7 +101,7 @@ RETURNS void LANGUAGE plpgsql VOLATILE AS $$
 DECLARE v_off text;
 BEGIN
   -- Who makes the service direct waits for this lock; a snapshot from before it did fails here as a race that was lost.
-  PERFORM 1 FROM divisi_meta m WHERE m.staged FOR SHARE;
+  PERFORM 1 FROM divisi_gate g WHERE g.part = pg_backend_pid() % 64 AND g.staged FOR SHARE;
   IF NOT FOUND THEN
     RAISE EXCEPTION 'the events of this service are not staged' USING ERRCODE = 'DV004';
   END IF;
@@ -128,7 +132,9 @@ BEGIN
   IF current_setting('transaction_isolation') <> 'read committed' THEN
     RAISE EXCEPTION 'divisi_number_staged needs READ COMMITTED' USING ERRCODE = 'DV002';
   END IF;
-  IF NOT EXISTS (SELECT 1 FROM divisi_outbox_staged) THEN
+  -- By its index, which begins behind what was numbered.
+  PERFORM 1 FROM divisi_outbox_staged s ORDER BY s.seq LIMIT 1;
+  IF NOT FOUND THEN
     RETURN;
   END IF;
   PERFORM divisi_numbers_alone();

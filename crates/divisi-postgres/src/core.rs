@@ -8,7 +8,7 @@ use divisi_contract::ServiceName;
 use divisi_store::{
     Class, Committed, Epoch, Isolation, Lane, Pos, Record, Schema, StoreError, StoreErrorKind,
 };
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Notify, OnceCell, OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout};
 
 use crate::epochs::{self, Begun, Reason};
@@ -38,6 +38,7 @@ pub(crate) struct Core {
     pub(crate) appended: Notify,
     /// Something was put down that has no number yet.
     pub(crate) staged: Notify,
+    closed: OnceCell<()>,
 }
 
 impl Core {
@@ -59,6 +60,7 @@ impl Core {
             forgets: AtomicU64::new(0),
             appended: Notify::new(),
             staged: Notify::new(),
+            closed: OnceCell::new(),
         }
     }
 
@@ -214,16 +216,18 @@ impl Core {
 
     /// Waits for the transactions that are open, numbers what they have put down, and closes all connections.
     pub(crate) async fn close(&self) {
-        let all = u32::try_from(self.options.connections_max.max(2)).unwrap_or(u32::MAX);
-        self.free_for_consumers.close();
-        if let Ok(mut permits) = Arc::clone(&self.free).acquire_many_owned(all).await {
-            self.free.close();
-            if let Some(permit) = permits.split(1) {
-                staged::leave(self, (permit, None)).await;
+        let closing = async {
+            let all = u32::try_from(self.options.connections_max.max(2)).unwrap_or(u32::MAX);
+            self.free_for_consumers.close();
+            if let Ok(permits) = self.free.acquire_many(all).await {
+                permits.forget();
+                self.free.close();
+                staged::leave(self).await;
             }
-            permits.forget();
-        }
-        self.pool.close();
+            self.pool.close();
+        };
+        // Who closes at the same time waits for the first.
+        self.closed.get_or_init(|| closing).await;
     }
 
     fn listener(&self) -> Option<Arc<dyn Committed>> {
@@ -231,6 +235,6 @@ impl Core {
     }
 }
 
-fn closed() -> StoreError {
+pub(crate) fn closed() -> StoreError {
     StoreError::new(StoreErrorKind::Closed, "the store has been closed")
 }

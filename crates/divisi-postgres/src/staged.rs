@@ -8,13 +8,14 @@ use std::time::Duration;
 
 use divisi_contract::ServiceName;
 use divisi_store::{Class, Epoch, Lane, OpenError, Pos, Record, StoreError, StoreErrorKind, Timestamp};
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_postgres::Row;
 
-use crate::core::Core;
+use crate::core::{Core, closed};
 use crate::epochs::{BEGIN, Reason, column, one};
 use crate::error::{OTHER_LIFE, code, open_error, store_error};
-use crate::link::{Ending, Link, Permits};
+use crate::link::{Ending, Link};
 use crate::place::{Place, refused};
 
 /// How many events get their numbers in one transaction at the most: their lanes are locked so long.
@@ -31,8 +32,10 @@ const LEAVE_WITHIN: Duration = Duration::from_secs(5);
 const OTHERS_WITHIN: Duration = Duration::from_secs(3);
 
 const NUMBER: &str = "SELECT topic, lane, pos, epoch, type, schema_v, key, headers, payload, at FROM divisi_number_staged($1, $2)";
-/// Sessions that watch this schema, by their names ([`crate::watch`]), which the server cuts behind 63 bytes.
-const OTHERS: &str = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
+/// Sessions that watch this schema, by their names ([`crate::watch`]), which the server cuts behind 63 bytes. One that has asked nothing for
+/// five seconds, and watches ask four times a second, is of a machine that is gone.
+const OTHERS: &str = "SELECT string_agg(pid || coalesce(' at ' || host(client_addr), ''), ', ') FROM pg_stat_activity \
+                      WHERE datname = current_database() AND state_change > clock_timestamp() - interval '5 s' \
                       AND starts_with(application_name, 'divisi watch ') AND substr(application_name, 31) = left($1, 33)";
 
 /// Gives numbers until it is aborted; its owner is the store.
@@ -76,7 +79,11 @@ async fn number(core: &Core) -> Result<usize, StoreError> {
 }
 
 async fn number_once(core: &Core) -> Result<usize, StoreError> {
-    let mut link = core.begin(Some(Class::Upkeep), BEGIN).await?;
+    let link = core.begin(Some(Class::Upkeep), BEGIN).await?;
+    number_on(core, link).await
+}
+
+async fn number_on(core: &Core, mut link: Link) -> Result<usize, StoreError> {
     let rows = match some(&mut link).await {
         Ok(rows) => rows,
         Err(error) => {
@@ -106,16 +113,18 @@ async fn number_once(core: &Core) -> Result<usize, StoreError> {
 
 /// Numbers what is left when the store closes and nothing new can come, on the last connection. What it cannot, the next
 /// process does.
-pub(crate) async fn leave(core: &Core, permits: Permits) {
+pub(crate) async fn leave(core: &Core) {
     if !core.isolation.is_strict() || core.topics.is_empty() {
         return;
     }
     let left = async {
-        let mut link = core.begin_on(permits, BEGIN).await?;
-        drain(&mut link).await?;
-        match link.commit(async |_| Ok(())).await {
-            Ending::Committed(()) => Ok(()),
-            Ending::Undone(error) | Ending::Unknown(error) => Err(error),
+        loop {
+            // The store's own connections are free, and nobody gets a permit for one any more.
+            let permit = Arc::new(Semaphore::new(1)).acquire_owned().await;
+            let link = core.begin_on((permit.map_err(|_| closed())?, None), BEGIN).await?;
+            if number_on(core, link).await? == 0 {
+                return Ok::<(), StoreError>(());
+            }
         }
     };
     let why = match timeout(LEAVE_WITHIN, left).await {
@@ -134,15 +143,18 @@ pub(crate) async fn settle(core: &Core, place: &Place) -> Result<(), OpenError> 
         return Ok(());
     }
     let until = Instant::now() + OTHERS_WITHIN;
-    while others(core, place).await.map_err(failed)? > 0 {
+    while let Some(others) = others(core, place).await.map_err(failed)? {
         if Instant::now() >= until {
-            return Err(refused(
-                &place.what,
-                "another process of the service has it open with another `isolation`; end all of them before it changes between `read committed` and a stricter one",
-            ));
+            let why = format!(
+                "other processes of the service have it open with another `isolation` (the server's sessions {others}); end all of them before it \
+                 changes between `read committed` and a stricter one"
+            );
+            return Err(refused(&place.what, &why));
         }
         sleep(PAUSE).await;
     }
+    // Most of it in small transactions, before all lanes are locked.
+    while number(core).await.map_err(failed)? > 0 {}
     go_over(core).await.map_err(failed)
 }
 
@@ -157,32 +169,29 @@ async fn is_settled(core: &Core) -> Result<bool, StoreError> {
     Ok(staged == strict && (strict || !left))
 }
 
-/// How many processes have the service open.
-async fn others(core: &Core, place: &Place) -> Result<i64, StoreError> {
+/// The sessions of other processes that have the service open, if there are any.
+async fn others(core: &Core, place: &Place) -> Result<Option<String>, StoreError> {
     let mut link = core.begin(None, BEGIN).await?;
     let row = one(link.ours(OTHERS, &[&place.schema]).await?)?;
     link.roll_back().await;
     column(&row, 0)
 }
 
-/// The locks in the order of all: of numbering, of the service's row, which whoever stages shares, of the lanes, which whoever
-/// appends holds.
+/// The locks in the order of all: of numbering, of the service's row, of the lanes, which whoever appends holds, and of the gate, which
+/// whoever stages shares.
 async fn go_over(core: &Core) -> Result<(), StoreError> {
     let mut link = core.begin(None, BEGIN).await?;
     link.ours("SELECT divisi_numbers_alone()", &[]).await?;
     link.ours("SELECT staged FROM divisi_meta FOR UPDATE", &[]).await?;
     link.ours("SELECT 1 FROM divisi_lane ORDER BY topic, lane FOR NO KEY UPDATE", &[]).await?;
-    drain(&mut link).await?;
-    link.ours("UPDATE divisi_meta SET staged = $1", &[&core.isolation.is_strict()]).await?;
+    let staged = core.isolation.is_strict();
+    link.ours("UPDATE divisi_gate SET staged = $1", &[&staged]).await?;
+    while !some(&mut link).await?.is_empty() {}
+    link.ours("UPDATE divisi_meta SET staged = $1", &[&staged]).await?;
     match link.commit(async |_| Ok(())).await {
         Ending::Committed(()) => Ok(()),
         Ending::Undone(error) | Ending::Unknown(error) => Err(error),
     }
-}
-
-async fn drain(link: &mut Link) -> Result<(), StoreError> {
-    while !some(link).await?.is_empty() {}
-    Ok(())
 }
 
 async fn some(link: &mut Link) -> Result<Vec<Row>, StoreError> {

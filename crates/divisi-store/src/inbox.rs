@@ -133,7 +133,7 @@ impl Inbox {
         }
     }
 
-    /// [`Inbox::lock`], and what a question behind the lock brings, whose parameters are consumer, source and topic.
+    /// Locks one watermark, and what a question behind the lock brings, whose parameters are consumer, source and topic.
     pub(crate) async fn lock_and_ask<T: FromRow>(
         &self,
         tx: &mut Tx,

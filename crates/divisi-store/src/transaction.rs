@@ -203,10 +203,15 @@ impl Tx {
         self.refused.as_ref()
     }
 
-    /// The first statement that failed as a race with another transaction, if one did: what this one has seen may be old, and all of it is
-    /// best begun again. The consumer does so with its handlers.
+    /// The first statement since [`Tx::forget_race`] that failed as a race with another transaction, if one did: what this one has seen may
+    /// be old, and all of it is best begun again. The consumer does so with its handlers.
     pub fn lost_race(&self) -> Option<&StoreError> {
         self.read.race.as_ref()
+    }
+
+    /// From here on: who went on after a race knew what to do about it.
+    pub fn forget_race(&mut self) {
+        self.read.race = None;
     }
 
     pub(crate) fn into_parts(self) -> (Box<dyn Session>, Result<Vec<Draft>, StoreError>) {

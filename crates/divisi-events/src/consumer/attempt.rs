@@ -18,6 +18,7 @@ use crate::handler::Failure;
 /// A handler that panics, or that waits for something other than its database where the database cannot wait, fails
 /// as one event: nothing else of the batch is to blame.
 pub(super) async fn attempt(shared: &Shared, tx: &mut Tx, record: &Record) -> Result<(), Failure> {
+    tx.forget_race();
     let trace = trace_of(record);
     if shared.emits {
         tx.set_cause(trace.unwrap_or_else(Trace::root).child(), Some(&record.position().to_string()));

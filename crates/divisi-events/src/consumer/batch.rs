@@ -109,14 +109,19 @@ pub(super) async fn apply(shared: &Shared, inbox: &Inbox, breaker: &Breaker, bat
     if failpoint::hit("consumer.before") {
         return Ended::Failed(failed_at("consumer.before"));
     }
+    let _lanes = shared.turn(inbox, batch.lane).await;
     let mut careful = batch.careful;
     let mut races = Races::default();
     loop {
         let mut turn = Turn { shared, inbox, batch, careful, permits: breaker.permits() };
         let outcome = shared.store.run(Class::Consumer, async |tx: &mut Tx| turn.run(tx).await).await;
+        match outcome {
+            Ok(_) => turn.permits.keep(),
+            // Others' while this one waits.
+            Err(_) => drop(turn.permits),
+        }
         return match outcome {
             Ok((done, _)) => {
-                turn.permits.keep();
                 breaker.handled(done.handled, tokio::time::Instant::now());
                 if done.wake {
                     shared.redrive.notify_one();
@@ -330,6 +335,19 @@ impl Races {
         self.0 += 1;
         true
     }
+}
+
+/// Whether what undid a transaction may be a handler's doing that shows only at its end: a deferred key, a limit. Anything else is the
+/// store's trouble.
+pub(super) fn is_of_handlers(error: &StoreError) -> bool {
+    matches!(
+        error.kind,
+        StoreErrorKind::Constraint
+            | StoreErrorKind::TooLong
+            | StoreErrorKind::Waited
+            | StoreErrorKind::Event
+            | StoreErrorKind::Nested
+    )
 }
 
 /// Calls a handler in a savepoint: its failure undoes what it did, rows and events, and nothing else; but a race that it has lost,

@@ -63,7 +63,7 @@ impl Parked {
         let inbox = self.inbox(source, topic);
         let retried = self
             .store
-            .run(Class::Call, async |tx: &mut Tx| Parking { inbox: &inbox, key }.retry(tx).await)
+            .run(Class::Upkeep, async |tx: &mut Tx| Parking { inbox: &inbox, key }.retry(tx).await)
             .await;
         if !done(retried)? {
             return Err(not_parked(topic, key));
@@ -78,7 +78,7 @@ impl Parked {
         let inbox = self.inbox(source, topic);
         let dropped = self
             .store
-            .run(Class::Call, async |tx: &mut Tx| {
+            .run(Class::Upkeep, async |tx: &mut Tx| {
                 let parking = Parking { inbox: &inbox, key };
                 inbox.hold(tx, parking.lane()).await?;
                 match parking.look(tx).await? {

@@ -6,14 +6,14 @@ use std::time::Instant as Clock;
 
 use divisi_store::inbox::Inbox;
 use divisi_store::parked::{self, Parking, State, Why};
-use divisi_store::{Class, Read, StoreError, Timestamp, Tx, TxFailed, failpoint};
+use divisi_store::{Class, Read, StoreError, StoreErrorKind, Timestamp, Tx, TxFailed, failpoint};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Duration, Instant, sleep_until};
 use tracing::{info, warn};
 
 use super::Shared;
-use super::batch::{Races, after, failed_at, in_savepoint};
+use super::batch::{Races, after, failed_at, in_savepoint, is_of_handlers};
 use super::input::{stopped, unless};
 use super::trouble::Trouble;
 use crate::handler::Failure;
@@ -120,6 +120,7 @@ async fn redrive(shared: &Shared, inbox: &Inbox, key: &str, n_passing: u32) -> R
         return Err(failed_at("redrive.before"));
     }
     let parking = Parking { inbox, key };
+    let _lanes = shared.turn(inbox, parking.lane()).await;
     let mut races = Races::default();
     let outcome = loop {
         let run = async |tx: &mut Tx| in_order(shared, tx, parking, n_passing).await;
@@ -135,7 +136,13 @@ async fn redrive(shared: &Shared, inbox: &Inbox, key: &str, n_passing: u32) -> R
             }
             Ok(tried)
         }
-        Err(TxFailed::DidNotHappen(error)) if !error.is_transient() => {
+        // It has no luck on a busy lane, and is tried again; the others are not held up.
+        Err(TxFailed::Body(error) | TxFailed::DidNotHappen(error))
+            if error.kind == StoreErrorKind::Conflict =>
+        {
+            Ok(Tried::Passes(n_passing.saturating_add(1)))
+        }
+        Err(TxFailed::DidNotHappen(error)) if is_of_handlers(&error) => {
             // Something in it cannot be undone alone, such as its time limit: an attempt of the key.
             let reason = error.message;
             let blame = async |tx: &mut Tx| blame(shared, tx, parking, reason).await;

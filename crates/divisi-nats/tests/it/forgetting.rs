@@ -45,6 +45,7 @@ async fn a_directory_put_back_by_five_hundred_messages_loses_nothing_and_is_fill
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_sent_before_a_server_was_put_back_hides_no_gap() {
     const LANE: Lane = Lane(5);
+    const OTHER: Lane = Lane(6);
     let server = server().await;
     let relay = carrier(&server).await;
     assert!(publish(&relay, "sales", LANE, 1..=5, 1).await.iter().all(Result::is_ok));
@@ -53,12 +54,14 @@ async fn what_was_sent_before_a_server_was_put_back_hides_no_gap() {
     let copy = dir.path().join("data");
     server.copy_data(&copy).await.expect("copied");
     server.start().await.expect("started");
-    let again = async || publish(&relay, "sales", LANE, 6..=40, 1).await;
+    let again = async || publish(&relay, "sales", LANE, 6..=8, 1).await;
     until("it is published", PATIENCE, again, |outcomes| outcomes.iter().all(Result::is_ok)).await;
-    assert!(publish(&relay, "sales", LANE, 41..=44, 1).await.iter().all(Result::is_ok));
+    assert!(publish(&relay, "sales", LANE, 9..=40, 1).await.iter().all(Result::is_ok));
+    assert!(publish(&relay, "sales", OTHER, 1..=2, 1).await.iter().all(Result::is_ok));
+    // Of each run but the first one all but the first.
     let stream = stranger(&server).await.get_stream("evt_sales").await.expect("the stream");
     let mut late = Vec::new();
-    for sequence in 42..=44 {
+    for sequence in (10..=40).chain([42]) {
         late.push(stream.get_raw_message(sequence).await.expect("it lies there"));
     }
     server.kill().await.expect("killed");
@@ -70,13 +73,18 @@ async fn what_was_sent_before_a_server_was_put_back_hides_no_gap() {
         sent.await.expect("stored");
     }
     let relay = carrier(&server).await;
-    let place = head(&relay, "sales", LANE).await.expect("a head");
-    assert_eq!(place, Head::At(EPOCH, Pos(5)), "42 to 44 are there, and 6 to 41 are not");
-    assert!(publish(&relay, "sales", LANE, 6..=44, 1).await.iter().all(Result::is_ok));
+    let place = async |lane| head(&relay, "sales", lane).await.expect("a head");
+    assert_eq!(place(LANE).await, Head::At(EPOCH, Pos(5)), "10 to 40 are there, and 6 to 9 are not");
+    assert_eq!(place(OTHER).await, Head::Empty, "2 is there, and 1 is not");
+    assert!(publish(&relay, "sales", LANE, 6..=40, 1).await.iter().all(Result::is_ok));
+    assert!(publish(&relay, "sales", OTHER, 1..=2, 1).await.iter().all(Result::is_ok));
     let stream = stranger(&server).await.get_stream("evt_sales").await.expect("the stream");
-    assert_eq!(stream.cached_info().state.messages, 44, "the gap is filled, and nothing lies there twice");
-    let place = head(&relay, "sales", LANE).await.expect("a head");
-    assert_eq!(place, Head::At(EPOCH, Pos(41)), "those that follow are known to the server by their names");
+    assert_eq!(stream.cached_info().state.messages, 42, "the gaps are filled, and nothing lies there twice");
+    assert_eq!(
+        place(LANE).await,
+        Head::At(EPOCH, Pos(9)),
+        "the server knows those that follow by their names"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use divisi_contract::{CallError, CauseKind, Event};
@@ -81,11 +82,12 @@ async fn strict_transactions_lose_no_event_and_keep_each_key_in_order() {
         let databases = databases().await;
         let stores = [bank(&databases, isolation).await, bank(&databases, isolation).await];
         let mut writing = JoinSet::new();
+        let over = Arc::new(AtomicBool::new(false));
         for n in 0..WRITERS {
-            let store = stores[n % 2].clone();
+            let (store, over) = (stores[n % 2].clone(), Arc::clone(&over));
             writing.spawn(async move {
                 let (mut rng, mut done, mut unknown) = (Rng::with_seed(n as u64), 0, 0);
-                while done + unknown < EACH {
+                while done + unknown < EACH || !over.load(Ordering::Acquire) {
                     let account = ["a", "b", "c", "d"][rng.usize(..4)];
                     match deposit(&store, account, 1).await {
                         Ok((_, positions)) => {
@@ -103,12 +105,12 @@ async fn strict_transactions_lose_no_event_and_keep_each_key_in_order() {
         let end = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
                    WHERE datname = current_database() AND pid <> pg_backend_pid() AND random() < 0.3";
         let (mut n_ended, mut n_epochs) = (0, 0);
-        while n_ended < 20 && !writing.is_empty() {
+        while n_ended < 20 || n_epochs == 0 {
             tokio::time::sleep(Duration::from_millis(40)).await;
             n_ended += sql(&databases, end).await.parse::<u32>().expect("a count");
             n_epochs += u32::from(stores[0].backend().begin_epoch(Epoch(0)).await.is_ok());
         }
-        assert!(n_ended >= 20 && n_epochs > 0, "{n_ended} sessions were ended and {n_epochs} epochs began");
+        over.store(true, Ordering::Release);
         let (done, unknown) = writing
             .join_all()
             .await
@@ -219,7 +221,7 @@ async fn a_service_is_direct_or_staged_and_never_both() {
     let refused = open(&databases, Isolation::Serializable).await.map(drop).expect_err("both at once");
     assert!(refused.to_string().contains("isolation"), "{refused}");
     deposit(&direct, "a", 1).await.expect("the one that is there goes on");
-    sql(&databases, "UPDATE divisi_meta SET staged = true").await;
+    sql(&databases, "UPDATE divisi_meta SET staged = true; UPDATE divisi_gate SET staged = true").await;
     for n_events in [1, 2] {
         let announced: Result<(), CallError> = direct
             .transact(&cx(), async |tx: &mut Tx| {
@@ -246,7 +248,7 @@ async fn a_service_is_direct_or_staged_and_never_both() {
     });
     let goes_over = async {
         begun.wait().await;
-        sql(&databases, "UPDATE divisi_meta SET staged = false").await;
+        sql(&databases, "UPDATE divisi_gate SET staged = false; UPDATE divisi_meta SET staged = false").await;
         gone.wait().await;
     };
     let (late, ()) = tokio::join!(late, goes_over);
@@ -258,7 +260,75 @@ async fn a_service_is_direct_or_staged_and_never_both() {
     is_consistent(&direct).await;
 }
 
-/// A stop leaves nothing without a number, though whoever numbers was held up.
+/// Who goes over waits for what is under way the other way, and what that leaves comes first.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_goes_over_waits_for_what_is_under_way() {
+    let databases = databases().await;
+    let store = bank(&databases, Isolation::ReadCommitted).await;
+    deposit(&store, "a", 1).await.expect("it commits");
+    let lane = whole_log(&store).await[0].lane;
+    store.close().await;
+    nobody_watches(&databases).await;
+    let under_way = async |level: &str, balance: i64, announce: String| {
+        let work = format!(
+            "BEGIN ISOLATION LEVEL {level}; UPDATE account SET balance = {balance} WHERE id = 'a'; SELECT {announce}; SELECT pg_sleep(1); COMMIT"
+        );
+        let (server, database) = (databases.server.clone(), databases.database("bank"));
+        let work = tokio::spawn(async move { server.sql_in(&database, work).await });
+        let sleeping = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'";
+        eventually("it is under way", async || sql(&databases, sleeping).await, |n| n == "1").await;
+        work
+    };
+    let event = |balance: i64| format!("{{\"account\":\"a\",\"balance\":{balance}}}");
+    let (two, three) = (event(2), event(3));
+    let append = format!(
+        "divisi_append_one('accounts', {lane}, 0, 'Moved', 1, 'a', '{{}}', convert_to('{two}', 'UTF8'))"
+    );
+    let direct = under_way("READ COMMITTED", 2, append).await;
+    let store = bank(&databases, Isolation::RepeatableRead).await;
+    direct.await.expect("no panic").expect("it commits");
+    assert_eq!(whole_log(&store).await.len(), 2);
+    store.close().await;
+    nobody_watches(&databases).await;
+    let stage = format!(
+        "divisi_stage('{{accounts}}', '{{{lane}}}', '{{1}}', '{{Moved}}', '{{1}}', '{{a}}', '{{\"{{}}\"}}', ARRAY[convert_to('{three}', 'UTF8')])"
+    );
+    let staged = under_way("SERIALIZABLE", 3, stage).await;
+    let store = bank(&databases, Isolation::ReadCommitted).await;
+    staged.await.expect("no panic").expect("it commits");
+    assert_eq!((whole_log(&store).await.len(), &*n_staged(&databases).await), (3, "0"));
+    deposit(&store, "a", 1).await.expect("it commits");
+    is_consistent(&store).await;
+}
+
+/// Starts come and go beside writers that never pause.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_start_does_not_wait_for_those_who_announce() {
+    let databases = databases().await;
+    let store = bank(&databases, Isolation::RepeatableRead).await;
+    let over = Arc::new(AtomicBool::new(false));
+    let mut writing = JoinSet::new();
+    for n in 0..12 {
+        let (store, over) = (store.clone(), Arc::clone(&over));
+        writing.spawn(async move {
+            let mut done = 0;
+            while !over.load(Ordering::Acquire) {
+                done += u32::from(deposit(&store, &format!("account-{n}"), 1).await.is_ok());
+            }
+            done
+        });
+    }
+    for _ in 0..5 {
+        let another = bank(&databases, Isolation::RepeatableRead).await;
+        another.close().await;
+    }
+    over.store(true, Ordering::Release);
+    assert!(writing.join_all().await.iter().all(|done| *done > 0), "all of them announce meanwhile");
+    all_numbered(&databases).await;
+    is_consistent(&store).await;
+}
+
+/// A stop leaves nothing without a number, though whoever numbers was held up, and two ask for it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stop_numbers_what_is_left() {
     let databases = databases().await;
@@ -268,19 +338,32 @@ async fn a_stop_numbers_what_is_left() {
     let held_up = tokio::spawn({
         let (server, database) = (databases.server.clone(), databases.database("bank"));
         async move {
-            server.sql_in(&database, "BEGIN; SELECT divisi_numbers_alone(); SELECT pg_sleep(1); COMMIT").await
+            server.sql_in(&database, "BEGIN; SELECT divisi_numbers_alone(); SELECT pg_sleep(3600)").await
         }
     });
-    let holds = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
-    eventually("it is held up", async || sql(&databases, holds).await, |n| n != "0").await;
-    for _ in 0..5 {
-        deposit(&store, "a", 1).await.expect("it commits");
-    }
-    assert_eq!(n_staged(&databases).await, "5");
-    store.close().await;
-    held_up.await.expect("no panic").expect("the server answers");
+    let holds =
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'";
+    eventually("it is held up", async || sql(&databases, holds).await, |n| n == "1").await;
+    let many: Result<(), CallError> = store
+        .transact(&cx(), async |tx: &mut Tx| {
+            for _ in 0..1_200 {
+                add(tx, "a", 1).await?;
+            }
+            Ok(())
+        })
+        .await;
+    many.expect("it commits");
+    assert_eq!(n_staged(&databases).await, "1200");
+    let twice = async { tokio::join!(store.close(), store.close()) };
+    let goes_on = async {
+        let waits = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted";
+        eventually("somebody waits", async || sql(&databases, waits).await, |n| n != "0").await;
+        sql(&databases, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'").await;
+    };
+    tokio::join!(twice, goes_on);
+    assert!(held_up.await.expect("no panic").is_err(), "it was ended");
     assert_eq!(n_staged(&databases).await, "0");
-    assert_eq!(sql(&databases, "SELECT count(*) FROM divisi_outbox").await, "6");
+    assert_eq!(sql(&databases, "SELECT count(*) FROM divisi_outbox").await, "1201");
 }
 
 /// More than one transaction numbers, in bytes: all of it comes, in order.

@@ -48,8 +48,9 @@ pub async fn every_way_to_fail_ends_as_one_parked_key(stores: &dyn Stores) {
     bench.quiet(&running).await;
     running.until_parked((0, 0, n_dead, 2 * n_dead)).await;
     let calls = bench.calls("bad0");
-    // And again after a race with another lane, where transactions are stricter.
-    assert!((5..=14).contains(&calls), "five attempts, one of them again with care: {calls}");
+    // And again after a race with another lane, where transactions meet and are strict.
+    let most = if waits { 14 } else { 6 };
+    assert!((5..=most).contains(&calls), "five attempts, one of them again with care: {calls}");
     for (n, _) in (0..n_dead).enumerate() {
         assert_eq!(bench.effects_of(&neighbour_of(&format!("bad{n}"))).await, [1, 2]);
         assert_eq!(bench.effects_of(&format!("bad{n}")).await, [0_i64; 0]);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use divisi_store::inbox::Watermark;
-use divisi_store::{Lane, Read, StoreError, StoreErrorKind};
+use divisi_store::{Lane, Read, StoreError};
 use tokio::time::Instant;
 
 use super::{Input, Next, unless};
@@ -123,16 +123,8 @@ impl Input {
     /// A transaction of a lane was undone.
     pub(super) fn failed(&mut self, n: usize, error: StoreError, now: Instant) {
         let Some(queue) = self.lanes.get_mut(n) else { return };
-        // What a handler did may show only when the transaction ends: a deferred key, its time limit. With one event
-        // a transaction it is known which; any other trouble is the store's and passes.
-        let guilty = matches!(
-            error.kind,
-            StoreErrorKind::Constraint
-                | StoreErrorKind::TooLong
-                | StoreErrorKind::Waited
-                | StoreErrorKind::Event
-                | StoreErrorKind::Nested
-        );
+        // With one event a transaction it is known which; any other trouble is the store's and passes.
+        let guilty = batch::is_of_handlers(&error);
         if guilty {
             let alone = queue.is_alone();
             queue.one_by_one();
