@@ -77,8 +77,8 @@ impl LeasedLanes {
     async fn take(&self, tx: &mut Tx, inbox: &Inbox) -> Result<LaneSet, StoreError> {
         let (here, groups) = (here(inbox), groups(inbox));
         lease::take(tx, &format!("{here}{}", self.owner), &self.owner, self.ttl).await?;
-        let n_here = lease::held(tx, &here).await?.len().max(1);
-        let held = lease::held(tx, &groups).await?;
+        let n_here = lease::held(tx, &here, self.ttl).await?.len().max(1);
+        let held = lease::held(tx, &groups, self.ttl).await?;
         let fair = usize::from(GROUPS).div_ceil(n_here);
         let (mut mine, mut n_mine) = (LaneSet::NONE, 0);
         for group in 0..GROUPS {

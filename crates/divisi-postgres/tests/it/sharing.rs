@@ -52,7 +52,7 @@ impl Instance {
 /// How many groups of lanes each owner holds.
 async fn shares(store: &Store) -> BTreeMap<String, usize> {
     let held: Result<Vec<(String, String)>, StoreError> =
-        store.read(async |read: &mut Read| lease::held(read, "lanes/ledger/bank/").await).await;
+        store.read(async |read: &mut Read| lease::held(read, "lanes/ledger/bank/", TTL).await).await;
     let mut shares = BTreeMap::new();
     for (_, owner) in held.expect("the database answers") {
         *shares.entry(owner).or_default() += 1;
