@@ -42,7 +42,7 @@ use tokio::task::JoinSet;
 
 pub use operator::{Parked, ParkedError};
 pub use options::ConsumerOptions;
-pub use share::{LaneSet, LeasedLanes, Share};
+pub use share::{LaneSet, LeasedLanes, Mine, Share};
 pub use status::{ConsumerStatus, Diverged, InputStatus, LaneState, LaneStatus, Observer};
 
 use crate::carrier::Carrier;

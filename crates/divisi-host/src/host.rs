@@ -12,7 +12,7 @@ use divisi_contract::ServiceName;
 use divisi_contract::error::Chain;
 use divisi_contract::event::LANES;
 use divisi_events::Carrier;
-use divisi_events::consumer::Consumer;
+use divisi_events::consumer::{Consumer, LeasedLanes};
 use divisi_events::event_log::EventLogClient;
 use divisi_events::fetch::Feed;
 use divisi_events::log_feed::{Listeners, Log, LogOptions};
@@ -394,6 +394,10 @@ fn listen(
     let (mut reacting, mut folding) = (None, Vec::new());
     if !reactions.is_empty() {
         let mut consumer = Consumer::new(name.as_str(), store.clone(), service.reactions.clone());
+        // Projections see to it themselves.
+        if let Some(owner) = store.backend().lease_owner() {
+            consumer = consumer.share(Arc::new(LeasedLanes::new(store.clone(), owner)));
+        }
         for input in reactions {
             consumer = consumer.from(input.source, input.topic, input.feed);
             if let Some(carrier) = input.carrier {

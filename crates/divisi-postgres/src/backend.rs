@@ -67,6 +67,8 @@ pub struct Postgres {
 /// One PostgreSQL database, or one schema of it.
 pub struct PostgresStore {
     core: Arc<Core>,
+    /// Whether a session shows that this process is there.
+    is_watched: bool,
     /// Its own tasks: the watch for other instances, numbering, and retention. Aborted with it.
     tasks: Mutex<Vec<JoinHandle<()>>>,
 }
@@ -97,13 +99,13 @@ impl Postgres {
         if !core.topics.is_empty() {
             staged::settle(&core, &place).await?;
         }
-        // Without topics there is no log, and nothing to watch.
-        let watch =
-            (!schema.topics.is_empty()).then(|| tokio::spawn(watch::watch(Arc::clone(&core), connector)));
+        // A version of a projection has no log, and what its service leases is in the service's own store.
+        let is_watched = name.projection.is_none();
+        let watch = is_watched.then(|| tokio::spawn(watch::watch(Arc::clone(&core), connector)));
         let numbering = (!schema.topics.is_empty() && core.isolation.is_strict())
             .then(|| tokio::spawn(staged::keep_numbering(Arc::clone(&core))));
-        let tasks = watch.into_iter().chain(numbering).collect();
-        let backend = Arc::new(PostgresStore { core, tasks: Mutex::new(tasks) });
+        let tasks = Mutex::new(watch.into_iter().chain(numbering).collect());
+        let backend = Arc::new(PostgresStore { core, is_watched, tasks });
         let store = Store::new(
             Arc::clone(&backend) as Arc<dyn Backend>,
             name.service.clone(),
@@ -206,8 +208,7 @@ impl Backend for PostgresStore {
 
     fn lease_owner(&self) -> Option<String> {
         let me = &self.core.me;
-        // Without topics nothing is watched, and no session shows that this process is there.
-        Some(if self.core.topics.is_empty() { me.clone() } else { lease::owner_by_session(me) })
+        Some(if self.is_watched { lease::owner_by_session(me) } else { me.clone() })
     }
 
     fn clock(&self) -> Clock {

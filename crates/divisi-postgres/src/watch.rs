@@ -4,6 +4,9 @@
 //! up to every 250 ms while they do not. A notification hurries it; it is sent outside of transactions, since inside one
 //! it would make all commits wait for each other, at most every 2 ms, and only while somebody else is connected.
 //! Notifications may be lost: nothing but the pace depends on them.
+//!
+//! The session also shows that this process is there, which frees its leases when it is not (`divisi_store::lease`). A store without
+//! topics has no log to look at, and keeps it for that alone.
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -26,6 +29,8 @@ use crate::page::{HEADS, end};
 const LOOK_EVERY: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(250));
 /// The shortest time between two notifications of this store.
 const NOTIFY_EVERY: Duration = Duration::from_millis(2);
+/// How often a session that only has to be there says something: a wire that is dead without a word is noticed.
+const STAY_EVERY: Duration = Duration::from_secs(5);
 /// How often it is asked who else is there.
 const OTHERS_EVERY: Duration = Duration::from_secs(1);
 /// How long a look, or connecting, may take; then the connection counts as lost.
@@ -51,7 +56,7 @@ pub(crate) async fn watch(core: Arc<Core>, connector: Connector) {
         let Err(error) = watch_once(&core, &connector).await;
         // What others wrote meanwhile, and whether the server is the same one, nobody told us.
         core.forget();
-        tracing::debug!(service.name = %core.source, error = %error, "the watch over the log has lost its connection");
+        tracing::debug!(service.name = %core.source, error = %error, "the session that watches has lost its connection");
         pause = if began.elapsed() > PATIENCE { RECONNECT.0 } else { (pause * 2).min(RECONNECT.1) };
         sleep(pause).await;
     }
@@ -72,6 +77,9 @@ async fn watch_once(core: &Core, connector: &Connector) -> Result<std::convert::
     let watched = async {
         connector.set(&client).await.map_err(store_error)?;
         client.batch_execute(SETTINGS).await.map_err(store_error)?;
+        if core.topics.is_empty() {
+            return stay(&client).await;
+        }
         client.batch_execute(&format!("LISTEN {CHANNEL}")).await.map_err(store_error)?;
         Watch::new(core, &client, &hurry, me).await?.run().await
     };
@@ -93,6 +101,14 @@ where
         }
     }
     Ok(())
+}
+
+/// Is there, and no more.
+async fn stay(client: &Client) -> Result<std::convert::Infallible, StoreError> {
+    loop {
+        sleep(STAY_EVERY).await;
+        timeout(PATIENCE, client.batch_execute("")).await.map_err(|_| silent())?.map_err(store_error)?;
+    }
 }
 
 struct Watch<'a> {

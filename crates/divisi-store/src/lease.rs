@@ -22,20 +22,41 @@ const TAKE: &str = "INSERT INTO divisi_lease AS l (name, owner, token, expires_a
      ON CONFLICT (name) DO UPDATE SET owner = excluded.owner, expires_at = excluded.expires_at, \
      token = CASE WHEN l.owner = excluded.owner AND l.expires_at > divisi_now() THEN l.token ELSE l.token + 1 END \
      WHERE l.owner = excluded.owner OR l.expires_at <= divisi_now() RETURNING token";
-/// What has not been renewed in time, by a session that is not there any more. Sessions of other roles may hide who they are: while one
-/// does, nobody is called gone.
-const TAKE_FROM_GONE: &str = "UPDATE divisi_lease AS l SET owner = $2, expires_at = divisi_now() + $3, token = l.token + 1 \
-     WHERE l.name = $1 AND starts_with(l.owner, 'session ') AND l.owner <> $2 AND l.expires_at <= divisi_now() + $3 - $4 AND NOT EXISTS \
-     (SELECT 1 FROM pg_stat_activity a WHERE a.datname = current_database() \
-     AND (a.application_name IS NULL OR starts_with(a.application_name, 'divisi watch ' || substr(l.owner, 9)))) RETURNING token";
+/// Whether the server lists the session of the owner of `l`. Sessions of other roles may hide who they are: while one does, nobody is
+/// called gone.
+macro_rules! session_is_there {
+    () => {
+        "EXISTS (SELECT 1 FROM pg_stat_activity a WHERE a.datname = current_database() \
+         AND (a.application_name IS NULL OR starts_with(a.application_name, 'divisi watch ' || substr(l.owner, 9))))"
+    };
+}
+
+/// What has not been renewed in time, by a session that is not there any more.
+const TAKE_FROM_GONE: &str = concat!(
+    "UPDATE divisi_lease AS l SET owner = $2, expires_at = divisi_now() + $3, token = l.token + 1 WHERE l.name = $1 \
+     AND starts_with(l.owner, 'session ') AND l.owner <> $2 AND l.expires_at <= divisi_now() + $3 - $4 AND NOT ",
+    session_is_there!(),
+    " RETURNING token"
+);
 const HOLDS: &str = "SELECT count(*) FROM divisi_lease WHERE name = $1 AND owner = $2 AND token = $3 AND expires_at > divisi_now()";
+/// Waits for a grant that is about to be committed.
+const LOCK: &str = "SELECT 1 FROM divisi_lease WHERE name = $1 FOR UPDATE";
 /// The row stays: its token must not begin anew.
 const RELEASE: &str =
     "UPDATE divisi_lease SET expires_at = 0 WHERE name = $1 AND owner = $2 AND expires_at > divisi_now()";
-const HELD: &str = "SELECT name, owner FROM divisi_lease WHERE starts_with(name, $1) AND expires_at > divisi_now() ORDER BY name";
+/// Without what [`TAKE_FROM_GONE`] would take. Who has renewed in time is not looked for among the sessions.
+const HELD: &str = concat!(
+    "SELECT l.name, l.owner FROM divisi_lease AS l WHERE starts_with(l.name, $1) AND l.expires_at > divisi_now() \
+     AND (NOT starts_with(l.owner, 'session ') OR l.expires_at > divisi_now() + $2 - $3 OR ",
+    session_is_there!(),
+    ") ORDER BY l.name"
+);
+/// Nobody waits for a row that somebody else has locked.
+const FORGET: &str = "DELETE FROM divisi_lease WHERE name IN (SELECT name FROM divisi_lease \
+     WHERE starts_with(name, $1) AND expires_at <= divisi_now() FOR UPDATE SKIP LOCKED)";
 
 /// Every statement of this family; only PostgreSQL has its table.
-pub const STATEMENTS: [&str; 5] = [TAKE, TAKE_FROM_GONE, HOLDS, RELEASE, HELD];
+pub const STATEMENTS: [&str; 7] = [TAKE, TAKE_FROM_GONE, HOLDS, LOCK, RELEASE, HELD, FORGET];
 
 /// The owner of leases whose process has a session named `divisi watch <session>`: they are free when that session has ended and none was
 /// renewed for [`RENEWED_WITHIN`], before their time.
@@ -46,11 +67,11 @@ pub fn owner_by_session(session: &str) -> String {
 /// Takes a lease, or renews it; its token, or `None` while somebody else holds it. `owner` is made anew by each process
 /// at its start, never the name of its machine.
 pub async fn take(tx: &mut Tx, name: &str, owner: &str, ttl: Duration) -> Result<Option<u64>, StoreError> {
-    let micros = i64::try_from(ttl.as_micros()).unwrap_or(i64::MAX / 2);
+    let micros = micros(ttl);
     let mut row: Option<(i64,)> = tx.query_opt(TAKE, params![name, owner, micros]).await?;
     if row.is_none() {
-        let renewed = i64::try_from(RENEWED_WITHIN.as_micros()).unwrap_or(i64::MAX / 2);
-        row = tx.query_opt(TAKE_FROM_GONE, params![name, owner, micros, renewed]).await?;
+        row =
+            tx.query_opt(TAKE_FROM_GONE, params![name, owner, micros, self::micros(RENEWED_WITHIN)]).await?;
     }
     Ok(row.map(|(token,)| token.unsigned_abs()))
 }
@@ -64,10 +85,21 @@ pub async fn holds(read: &mut Read, name: &str, owner: &str, token: u64) -> Resu
 
 /// Gives a lease back before its time, so that another instance need not wait; whether it was held.
 pub async fn release(tx: &mut Tx, name: &str, owner: &str) -> Result<bool, StoreError> {
+    let _: Vec<(i64,)> = tx.query(LOCK, params![name]).await?;
     tx.execute(RELEASE, params![name, owner]).await.map(|n| n > 0)
 }
 
-/// Who holds the leases whose names begin with `prefix`: name and owner, in order of names.
-pub async fn held(read: &mut Read, prefix: &str) -> Result<Vec<(String, String)>, StoreError> {
-    read.query(HELD, params![prefix]).await
+/// Who holds the leases of `ttl` whose names begin with `prefix`: name and owner, in order of names. An owner that is gone holds none.
+pub async fn held(read: &mut Read, prefix: &str, ttl: Duration) -> Result<Vec<(String, String)>, StoreError> {
+    read.query(HELD, params![prefix, micros(ttl), micros(RENEWED_WITHIN)]).await
+}
+
+/// Removes the leases whose names begin with `prefix` and whose time is over. Their tokens begin anew: it is for names whose tokens
+/// nobody compares.
+pub async fn forget(tx: &mut Tx, prefix: &str) -> Result<u64, StoreError> {
+    tx.execute(FORGET, params![prefix]).await
+}
+
+fn micros(span: Duration) -> i64 {
+    i64::try_from(span.as_micros()).unwrap_or(i64::MAX / 2)
 }

@@ -178,12 +178,13 @@ impl Input {
         }
         self.store_works();
         self.epoch = marks.iter().map(|(_, at)| at.epoch).max().unwrap_or_default();
-        self.lanes = marks.iter().map(|(lane, at)| Queue::new(*lane, at.pos)).collect();
+        let mine = self.mine();
+        self.lanes = marks.iter().map(|(lane, at)| Queue::new(*lane, at.pos, mine.has(*lane))).collect();
         self.sharing.again();
         let status = marks.iter().map(|(lane, at)| LaneStatus {
             pos: at.pos,
             head: None,
-            state: LaneState::Following,
+            state: if mine.has(*lane) { LaneState::Following } else { LaneState::Elsewhere },
             input: self.carried.as_ref().map_or(crate::lane::Input::Log, |carried| carried.input(*lane)),
         });
         let (lanes, epoch) = (status.collect(), self.epoch);

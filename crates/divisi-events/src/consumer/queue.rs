@@ -83,7 +83,7 @@ pub(super) enum Taken {
 }
 
 impl Queue {
-    pub(super) fn new(lane: Lane, at: Pos) -> Queue {
+    pub(super) fn new(lane: Lane, at: Pos, mine: bool) -> Queue {
         Queue {
             lane,
             at,
@@ -93,7 +93,7 @@ impl Queue {
             asked: false,
             head: Pos(0),
             served: 0,
-            mine: true,
+            mine,
             careful: false,
             alone_until: Pos(0),
             attempts: 0,
@@ -279,10 +279,13 @@ impl Queue {
         }
     }
 
-    /// Another instance applies it from now on: what is in hand is let go.
+    /// Another instance applies it from now on: what is in hand is let go, and whether it goes on is the other's matter.
     pub(super) fn give_away(&mut self) {
         self.mine = false;
         self.let_go();
+        if !self.is_stopped() {
+            self.hold = Hold::Free;
+        }
     }
 
     fn free(&self, now: Instant) -> bool {

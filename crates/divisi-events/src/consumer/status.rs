@@ -63,6 +63,8 @@ pub struct LaneStatus {
 pub enum LaneState {
     /// It goes on.
     Following,
+    /// Another instance of the consumer applies it, and knows how far it is: what is said here is of the past.
+    Elsewhere,
     /// Something has to pass first; it is tried again by itself.
     BackingOff {
         /// What.
@@ -116,7 +118,8 @@ impl ConsumerStatus {
         self.inputs.iter().find(|input| input.source.as_str() == source && input.topic == topic)
     }
 
-    /// Whether the events at these positions have taken effect here; those of topics that are not read do not count.
+    /// Whether the events at these positions have taken effect here; those of topics that are not read do not count. Where instances
+    /// share lanes, what another one has applied is not seen here.
     pub fn has_reached(&self, positions: &[Position]) -> bool {
         positions.iter().all(|position| {
             let mut inputs = self.inputs.iter().filter(|input| *input.topic == *position.topic);
@@ -148,10 +151,15 @@ impl ConsumerStatus {
 }
 
 impl InputStatus {
-    /// Events that are known to be in the source's log and have not taken effect here.
+    /// Events that are known to be in the source's log and have not taken effect here, in the lanes that this instance applies.
     pub fn unread(&self) -> i64 {
         let unread = |lane: &LaneStatus| lane.head.map_or(0, |head| (head.0 - lane.pos.0).max(0));
-        self.lanes.iter().map(unread).sum()
+        self.lanes.iter().filter(|lane| lane.state != LaneState::Elsewhere).map(unread).sum()
+    }
+
+    /// How many lanes this instance applies.
+    pub fn n_here(&self) -> usize {
+        self.lanes.iter().filter(|lane| lane.state != LaneState::Elsewhere).count()
     }
 
     /// The lanes that too many failures have paused.

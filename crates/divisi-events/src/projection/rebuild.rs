@@ -1,6 +1,7 @@
 //! The life of a projection: live, building, flipping. Each state is a method, `run` the loop between them.
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use divisi_store::{Store, StoreError, failpoint};
@@ -11,7 +12,7 @@ use super::control::Change;
 use super::removing::Removal;
 use super::running::Running;
 use super::{Input, Projection, ProjectionError, open_version};
-use crate::consumer::ConsumerOptions;
+use crate::consumer::{ConsumerOptions, LeasedLanes, Share};
 
 /// How far behind the sources' ends a new version may be when the flip begins.
 pub const BEHIND_MAX: i64 = 1_000;
@@ -101,7 +102,8 @@ impl Projection {
     async fn build(&mut self, store: Store, inputs: &[Input]) -> Result<Next, ProjectionError> {
         let number = self.row.building.map_or(self.row.active + 1, |(number, _)| number);
         let versions = (&self.versions, number);
-        self.new = Some(Running::start(&self.spec, versions, store.clone(), inputs, history_options()));
+        let how = (self.share(number), history_options());
+        self.new = Some(Running::start(&self.spec, versions, store.clone(), inputs, how));
         self.active = self.start_old(inputs);
         loop {
             self.near_the_end(&store, inputs).await?;
@@ -216,7 +218,15 @@ impl Projection {
 
     fn start_active(&self, inputs: &[Input]) -> Running {
         let versions = (&self.versions, self.row.active);
-        Running::start(&self.spec, versions, self.model.store(), inputs, ConsumerOptions::default())
+        let how = (self.share(self.row.active), ConsumerOptions::default());
+        Running::start(&self.spec, versions, self.model.store(), inputs, how)
+    }
+
+    /// Instances that keep the same version up to date share its lanes. The leases are in the service's own store: its session shows
+    /// who is there, and a version needs none.
+    fn share(&self, version: u32) -> Option<Arc<dyn Share>> {
+        let owner = self.control.backend().lease_owner()?;
+        Some(Arc::new(LeasedLanes::new(self.control.clone(), owner).version(version)))
     }
 
     async fn close(self) {

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::{Input, ProjectionSpec};
-use crate::consumer::{Consumer, ConsumerOptions, Observer, Parked};
+use crate::consumer::{Consumer, ConsumerOptions, Observer, Parked, Share};
 
 /// The versions of a projection that are kept up to date now, for an operator. Cheap to clone.
 #[derive(Debug, Clone, Default)]
@@ -43,10 +43,13 @@ impl Running {
         (versions, number): (&Versions, u32),
         store: Store,
         inputs: &[Input],
-        options: ConsumerOptions,
+        (share, options): (Option<Arc<dyn Share>>, ConsumerOptions),
     ) -> Running {
         let reader = format!("{}.{}", spec.service, spec.name);
         let mut consumer = Consumer::new(reader, store.clone(), spec.handlers.clone()).options(options);
+        if let Some(share) = share {
+            consumer = consumer.share(share);
+        }
         for input in inputs {
             consumer = consumer.from(input.source.clone(), input.topic, input.feed.clone());
             if let Some(carrier) = &input.carrier {

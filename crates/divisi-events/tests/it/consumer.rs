@@ -6,6 +6,7 @@ mod killed;
 mod mistakes;
 mod pair;
 mod real_log;
+mod sharing;
 mod slow;
 mod statements;
 mod stopping;

@@ -12,6 +12,7 @@ pub(crate) const CONSUMER_HANDLED: &str = "divisi_consumer_handled_total";
 pub(crate) const CONSUMER_REPEATS: &str = "divisi_consumer_repeats_total";
 pub(crate) const CONSUMER_GAPS: &str = "divisi_consumer_gaps_total";
 pub(crate) const CONSUMER_FALLS: &str = "divisi_consumer_falls_total";
+pub(crate) const CONSUMER_LANES: &str = "divisi_consumer_lanes";
 pub(crate) const CONSUMER_CARRIED: &str = "divisi_consumer_carried_lanes";
 pub(crate) const PARKED_KEYS: &str = "divisi_parked_keys";
 pub(crate) const PARKED_EVENTS: &str = "divisi_parked_events";
@@ -25,7 +26,7 @@ const GAUGE: &str = "gauge";
 const COUNTER: &str = "counter";
 
 /// Name, type and help, in the order in which they are told.
-pub(super) const ALL: [(&str, &str, &str); 18] = [
+pub(super) const ALL: [(&str, &str, &str); 19] = [
     (SERVICE_UP, GAUGE, "Whether a service on this machine answers."),
     (LOG_END, GAUGE, "Events that were ever appended to a log."),
     (LOG_EPOCH, GAUGE, "The epoch of a log: which life of its database."),
@@ -42,6 +43,11 @@ pub(super) const ALL: [(&str, &str, &str); 18] = [
     (CONSUMER_REPEATS, COUNTER, "Events that arrived though they had taken effect."),
     (CONSUMER_GAPS, COUNTER, "Events that arrived before one that comes before them."),
     (CONSUMER_FALLS, COUNTER, "How often a lane went from the carrier to the log."),
+    (
+        CONSUMER_LANES,
+        GAUGE,
+        "Lanes that this process applies; other instances of the service apply the rest.",
+    ),
     (CONSUMER_CARRIED, GAUGE, "Lanes that are read from the carrier, all others from the log."),
     (PARKED_KEYS, GAUGE, "Parked keys, by state; the dead ones wait for an operator."),
     (PARKED_EVENTS, GAUGE, "Events of parked keys."),

@@ -69,7 +69,7 @@ async fn one_holds_it_and_each_change_raises_the_token() {
     assert!(!holds(&other, "b", second).await, "a zombie is told so");
     assert_eq!(take(&other, "b", LONG).await, None);
     let held: Result<_, StoreError> =
-        store.read(async |read: &mut Read| lease::held(read, "relay/").await).await;
+        store.read(async |read: &mut Read| lease::held(read, "relay/", LONG).await).await;
     assert_eq!(held.expect("the database answers"), [("relay/x".to_owned(), "a".to_owned())]);
 }
 
@@ -169,7 +169,7 @@ async fn a_relay_that_stops_gives_its_lease_and_its_cursor_to_the_next() {
     let name = format!("{}/accounts", Relay::reader_name("swallows"));
     let led_by = async || {
         let held: Result<_, StoreError> =
-            store.read(async |read: &mut Read| lease::held(read, &name).await).await;
+            store.read(async |read: &mut Read| lease::held(read, &name, LONG).await).await;
         held.expect("the database answers").into_iter().map(|(_, owner)| owner).next()
     };
     let kept = async || {
@@ -205,6 +205,7 @@ async fn a_relay_that_stops_gives_its_lease_and_its_cursor_to_the_next() {
     ends(stop, second).await;
     assert_eq!(kept().await, cursor);
     let (_stop, third) = run("third", &by_third);
+    // The first may have published everything.
     eventually("the third leads", async || led_by().await, |owner| owner.as_deref() == Some("third")).await;
     eventually("the third goes on", async || kept().await, |pos| *pos == 20).await;
     assert_eq!(by_third.published().0 as i64, 20 - cursor, "from there");

@@ -5,14 +5,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use divisi_contract::Event;
-use divisi_events::consumer::{Consumer, LeasedLanes, Stopped};
+use divisi_contract::event::LANES;
+use divisi_events::consumer::{Consumer, LaneSet, LaneState, LeasedLanes, Observer, Share, Stopped};
 use divisi_events::{Failure, Handlers, Listeners, Log, LogOptions};
 use divisi_store::conformance::account::{Moved, deposit, schema, whole_log};
-use divisi_store::{Migration, Read, Schema, Store, StoreError, StoreName, Stores, Tx, lease, params};
+use divisi_store::inbox::Inbox;
+use divisi_store::{Lane, Migration, Read, Schema, Store, StoreError, StoreName, Stores, Tx, lease, params};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
-use crate::fixture::{databases, eventually};
+use crate::fixture::{Databases, databases, eventually};
 
 const TTL: Duration = Duration::from_millis(900);
 
@@ -27,6 +30,7 @@ async fn effect(tx: &mut Tx, moved: &Moved) -> Result<(), Failure> {
 }
 
 struct Instance {
+    observer: Observer,
     stop: oneshot::Sender<()>,
     task: JoinHandle<Stopped>,
 }
@@ -36,11 +40,12 @@ impl Instance {
         let consumer = Consumer::new("ledger", store.clone(), Handlers::new().react::<Moved, _>(effect))
             .from("bank", Moved::TOPIC, Arc::clone(log) as _)
             .share(Arc::new(LeasedLanes::new(store.clone(), owner).ttl(TTL)));
+        let observer = consumer.observe();
         let (stop, stopped) = oneshot::channel::<()>();
         let task = tokio::spawn(consumer.run(async move {
             let _ = stopped.await;
         }));
-        Instance { stop, task }
+        Instance { observer, stop, task }
     }
 
     async fn stop(self) {
@@ -49,10 +54,16 @@ impl Instance {
     }
 }
 
+/// A store of the consumer's service, which has no topics.
+async fn ledger(databases: &Databases) -> Store {
+    let schema = Schema { migrations: vec![EFFECTS], ..Schema::default() };
+    databases.stores().open(&StoreName::of("ledger"), &schema).await.expect("it opens")
+}
+
 /// How many groups of lanes each owner holds.
 async fn shares(store: &Store) -> BTreeMap<String, usize> {
     let held: Result<Vec<(String, String)>, StoreError> =
-        store.read(async |read: &mut Read| lease::held(read, "lanes/ledger/bank/").await).await;
+        store.read(async |read: &mut Read| lease::held(read, "lanes/ledger/bank/", TTL).await).await;
     let mut shares = BTreeMap::new();
     for (_, owner) in held.expect("the database answers") {
         *shares.entry(owner).or_default() += 1;
@@ -77,8 +88,7 @@ async fn instances_of_a_consumer_share_its_lanes_and_apply_each_event_once() {
     let log = Log::new(bank.clone(), Listeners::none().allow(Moved::TOPIC, "ledger"), LogOptions::default());
     let mut stores = Vec::new();
     for _ in 0..3 {
-        let schema = Schema { migrations: vec![EFFECTS], ..Schema::default() };
-        stores.push(databases.stores().open(&StoreName::of("ledger"), &schema).await.expect("it opens"));
+        stores.push(ledger(&databases).await);
     }
     let pay = async |from: usize, n: usize| {
         for n in from..from + n {
@@ -109,6 +119,17 @@ async fn instances_of_a_consumer_share_its_lanes_and_apply_each_event_once() {
     eventually("two have half each", async || shares(&stores[0]).await, even).await;
     pay(100, 200).await;
     everything().await;
+    // Each says of the lanes that are not its own that they are elsewhere, and counts nothing of them as unread.
+    for instance in [&first, &second] {
+        let status = async || instance.observer.status().inputs.remove(0);
+        let seen = eventually("it has half", status, |input| {
+            input.n_here() == usize::from(LANES) / 2 && input.unread() == 0
+        });
+        let input = seen.await;
+        let elsewhere = input.lanes.iter().filter(|lane| lane.state == LaneState::Elsewhere).count();
+        assert_eq!(elsewhere, usize::from(LANES) / 2, "{input:?}");
+        assert_eq!(instance.observer.status().ended(), None, "it is well");
+    }
     // One dies without a word: its leases run out.
     second.task.abort();
     eventually("the other has all again", async || shares(&stores[0]).await, |all| all.get("a") == Some(&8))
@@ -123,4 +144,54 @@ async fn instances_of_a_consumer_share_its_lanes_and_apply_each_event_once() {
     pay(400, 100).await;
     everything().await;
     third.stop().await;
+}
+
+/// The lanes of a process that has died go to the others when the server has noticed, though the leases would last much longer. The
+/// service has no topics.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_lanes_of_an_instance_that_died_go_to_the_others_before_their_leases_are_over() {
+    const LONG: Duration = Duration::from_secs(600);
+    let databases = databases().await;
+    let (alive, dies) = (ledger(&databases).await, ledger(&databases).await);
+    let owner = |store: &Store| store.backend().lease_owner().expect("several may have it open");
+    let gone = owner(&dies);
+    let lanes_of = |store: &Store| LeasedLanes::new(store.clone(), owner(store)).ttl(LONG);
+    let (first, second) = (lanes_of(&dies), lanes_of(&alive));
+    let inbox = Inbox { consumer: "ledger".into(), source: "bank".into(), topic: Moved::TOPIC.into() };
+    let ask = async |of: &LeasedLanes| of.lanes(&inbox).await.expect("the database answers");
+    let take = async |of: &LeasedLanes| ask(of).await.lanes;
+    let n_of = |lanes: LaneSet| (0..LANES).filter(|lane| lanes.has(Lane(*lane))).count();
+    assert_eq!(take(&first).await, LaneSet::ALL);
+    let uneven = ask(&second).await;
+    assert_eq!(uneven.lanes, LaneSet::NONE, "the first has not given anything yet");
+    assert_eq!(n_of(take(&first).await), 32);
+    let even = ask(&second).await;
+    assert_eq!(n_of(even.lanes), 32);
+    let even = ask(&second).await.again.min(even.again);
+    assert!(uneven.again < even, "who waits for its share asks more often: {uneven:?}, {even:?}");
+    let renewed_at = Instant::now();
+    let watched = format!(
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = '{}' AND application_name LIKE 'divisi watch %'",
+        databases.database("ledger")
+    );
+    let look = async || databases.server.sql(watched.clone()).await.expect("a look").trim().to_owned();
+    eventually("both have a session", look, |n| n == "2").await;
+    // While the first is there its lanes are its own, however long ago it renewed them.
+    eventually("long ago", async || renewed_at.elapsed(), |ago| *ago > lease::RENEWED_WITHIN * 5 / 4).await;
+    assert_eq!(n_of(take(&second).await), 32);
+    dies.close().await;
+    eventually("nobody else is there", async || take(&second).await, |lanes| *lanes == LaneSet::ALL).await;
+    // A new one gets its share.
+    let new = LeasedLanes::new(alive.clone(), "new").ttl(LONG);
+    assert_eq!(take(&new).await, LaneSet::NONE);
+    assert_eq!(n_of(take(&second).await), 32);
+    assert_eq!(n_of(take(&new).await), 32);
+    // Who stops leaves nothing behind; of who has died there is a row until its time is over.
+    for lanes in [&new, &second] {
+        lanes.leave(&inbox).await.expect("the database answers");
+    }
+    let left: Result<Vec<(String,)>, StoreError> =
+        alive.read(async |read: &mut Read| read.query("SELECT name FROM divisi_lease", &[]).await).await;
+    let topic = Moved::TOPIC;
+    assert_eq!(left.expect("the rows"), [(format!("here/ledger/bank/{topic}/{gone}"),)]);
 }

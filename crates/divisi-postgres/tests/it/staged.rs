@@ -14,7 +14,7 @@ use divisi_store::{
 };
 use fastrand::Rng;
 use tokio::sync::Barrier;
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 
 use crate::fixture::{Databases, databases, eventually};
 
@@ -58,6 +58,10 @@ async fn sql(databases: &Databases, statement: impl Into<String>) -> String {
     let done = databases.server.sql_in(&databases.database("bank"), statement).await;
     done.expect("the server answers").trim().to_owned()
 }
+
+/// How many sessions sleep.
+const SLEEPING: &str =
+    "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'";
 
 async fn n_staged(databases: &Databases) -> String {
     sql(databases, "SELECT count(*) FROM divisi_outbox_staged").await
@@ -260,6 +264,22 @@ async fn a_service_is_direct_or_staged_and_never_both() {
     is_consistent(&direct).await;
 }
 
+/// A transaction of an account that announces, and takes a second before it commits.
+async fn under_way(
+    databases: &Databases,
+    level: &str,
+    balance: i64,
+    announce: String,
+) -> JoinHandle<Result<String, divisi_servers::Error>> {
+    let work = format!(
+        "BEGIN ISOLATION LEVEL {level}; UPDATE account SET balance = {balance} WHERE id = 'a'; SELECT {announce}; SELECT pg_sleep(1); COMMIT"
+    );
+    let (server, database) = (databases.server.clone(), databases.database("bank"));
+    let work = tokio::spawn(async move { server.sql_in(&database, work).await });
+    eventually("it is under way", async || sql(databases, SLEEPING).await, |n| n == "1").await;
+    work
+}
+
 /// Who goes over waits for what is under way the other way, and what that leaves comes first.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_goes_over_waits_for_what_is_under_way() {
@@ -269,22 +289,12 @@ async fn who_goes_over_waits_for_what_is_under_way() {
     let lane = whole_log(&store).await[0].lane;
     store.close().await;
     nobody_watches(&databases).await;
-    let under_way = async |level: &str, balance: i64, announce: String| {
-        let work = format!(
-            "BEGIN ISOLATION LEVEL {level}; UPDATE account SET balance = {balance} WHERE id = 'a'; SELECT {announce}; SELECT pg_sleep(1); COMMIT"
-        );
-        let (server, database) = (databases.server.clone(), databases.database("bank"));
-        let work = tokio::spawn(async move { server.sql_in(&database, work).await });
-        let sleeping = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'";
-        eventually("it is under way", async || sql(&databases, sleeping).await, |n| n == "1").await;
-        work
-    };
     let event = |balance: i64| format!("{{\"account\":\"a\",\"balance\":{balance}}}");
     let (two, three) = (event(2), event(3));
     let append = format!(
         "divisi_append_one('accounts', {lane}, 0, 'Moved', 1, 'a', '{{}}', convert_to('{two}', 'UTF8'))"
     );
-    let direct = under_way("READ COMMITTED", 2, append).await;
+    let direct = under_way(&databases, "READ COMMITTED", 2, append).await;
     let store = bank(&databases, Isolation::RepeatableRead).await;
     direct.await.expect("no panic").expect("it commits");
     assert_eq!(whole_log(&store).await.len(), 2);
@@ -293,7 +303,7 @@ async fn who_goes_over_waits_for_what_is_under_way() {
     let stage = format!(
         "divisi_stage('{{accounts}}', '{{{lane}}}', '{{1}}', '{{Moved}}', '{{1}}', '{{a}}', '{{\"{{}}\"}}', ARRAY[convert_to('{three}', 'UTF8')])"
     );
-    let staged = under_way("SERIALIZABLE", 3, stage).await;
+    let staged = under_way(&databases, "SERIALIZABLE", 3, stage).await;
     let store = bank(&databases, Isolation::ReadCommitted).await;
     staged.await.expect("no panic").expect("it commits");
     assert_eq!((whole_log(&store).await.len(), &*n_staged(&databases).await), (3, "0"));

@@ -5,6 +5,8 @@ mod crash;
 #[cfg(all(feature = "postgres", feature = "nats", feature = "kafka"))]
 mod engines;
 mod faults;
+#[cfg(feature = "postgres")]
+mod instances;
 mod metrics;
 #[cfg(all(feature = "postgres", feature = "nats", feature = "kafka"))]
 mod moving;

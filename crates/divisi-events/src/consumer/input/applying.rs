@@ -120,9 +120,9 @@ impl Input {
         None
     }
 
-    /// A transaction of a lane was undone.
+    /// A transaction of a lane was undone. Of one that is another instance's by now, the other will see what it does.
     pub(super) fn failed(&mut self, n: usize, error: StoreError, now: Instant) {
-        let Some(queue) = self.lanes.get_mut(n) else { return };
+        let Some(queue) = self.lanes.get_mut(n).filter(|queue| queue.mine) else { return };
         // With one event a transaction it is known which; any other trouble is the store's and passes.
         let guilty = batch::is_of_handlers(&error);
         if guilty {
@@ -139,7 +139,7 @@ impl Input {
     }
 
     pub(super) fn halt(&mut self, n: usize, halt: Halt, now: Instant) {
-        let Some(queue) = self.lanes.get_mut(n) else { return };
+        let Some(queue) = self.lanes.get_mut(n).filter(|queue| queue.mine) else { return };
         match halt {
             Halt::Transient(reason) => self.back_off(n, reason, now),
             Halt::Attempt(reason) => {

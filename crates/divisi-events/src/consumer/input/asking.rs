@@ -169,6 +169,10 @@ impl Input {
             CallError::Refused(FetchRefused::RetentionExceeded { lane, floor }) => {
                 let reason = FetchRefused::RetentionExceeded { lane, floor }.to_string();
                 match self.lanes.iter().position(|queue| queue.lane == lane && !queue.is_stopped()) {
+                    // Another instance applies it, and is further than is known here.
+                    Some(n) if self.lanes.get(n).is_some_and(|queue| !queue.mine) => {
+                        return Some(Next::Begin);
+                    }
                     Some(n) => self.stop_lane(n, reason),
                     None => self.source_failed(reason),
                 }

@@ -5,14 +5,13 @@ use std::sync::Arc;
 
 use divisi_call::BoxFuture;
 use divisi_store::inbox::Watermark;
-use divisi_store::{Read, StoreError};
+use divisi_store::{Lane, Read, StoreError};
 use tokio::time::{Duration, Instant};
-use tracing::{debug, warn};
+use tracing::debug;
 
-use super::{Input, Next, unless};
-use crate::consumer::batch::Ended;
-use crate::consumer::queue::Queue;
-use crate::consumer::share::{LaneSet, Share};
+use super::{Input, Next};
+use crate::consumer::share::{LaneSet, Mine, Share};
+use crate::consumer::status::LaneState;
 
 /// How long giving lanes back may delay a stop: if it is not done, their leases run out.
 const LEAVE_MAX: Duration = Duration::from_secs(1);
@@ -20,12 +19,20 @@ const LEAVE_MAX: Duration = Duration::from_secs(1);
 /// A question about shares that is out, or when the next one is due.
 #[derive(Default)]
 pub(super) struct Sharing {
-    out: Option<BoxFuture<'static, Result<LaneSet, StoreError>>>,
+    out: Option<BoxFuture<'static, Result<Said, StoreError>>>,
     next: Option<Instant>,
+    /// What was said last; none before that.
+    mine: LaneSet,
+}
+
+/// Which lanes are this instance's, and where all of them are if some were not before.
+pub(super) struct Said {
+    mine: Mine,
+    marks: Vec<(Lane, Watermark)>,
 }
 
 /// What was said of shares.
-pub(super) async fn said(sharing: &mut Sharing) -> Result<LaneSet, StoreError> {
+pub(super) async fn said(sharing: &mut Sharing) -> Result<Said, StoreError> {
     match &mut sharing.out {
         Some(out) => {
             let said = out.await;
@@ -37,19 +44,30 @@ pub(super) async fn said(sharing: &mut Sharing) -> Result<LaneSet, StoreError> {
 }
 
 impl Input {
-    /// Asks which lanes are this instance's, when it is time. Until it is said for the first time, none is.
+    /// Asks which lanes are this instance's, when it is time.
     pub(super) fn share(&mut self) {
         let Some(share) = self.is_shared() else { return };
         let now = Instant::now();
         if self.sharing.out.is_some() || self.sharing.next.is_some_and(|next| next > now) {
             return;
         }
-        if self.sharing.next.is_none() {
-            self.lanes.iter_mut().for_each(Queue::give_away);
-        }
         self.sharing.next = Some(now + share.every());
-        let inbox = Arc::clone(&self.inbox);
-        self.sharing.out = Some(Box::pin(async move { share.lanes(&inbox).await }));
+        let (inbox, shared) = (Arc::clone(&self.inbox), Arc::clone(&self.shared));
+        let before = self.sharing.mine;
+        self.sharing.out = Some(Box::pin(async move {
+            let mine = share.lanes(&inbox).await?;
+            let marks = if mine.lanes.is_within(before) {
+                Vec::new()
+            } else {
+                shared.store.read(async |read: &mut Read| inbox.read(read).await).await?
+            };
+            Ok(Said { mine, marks })
+        }));
+    }
+
+    /// The lanes that are this instance's, as far as is known.
+    pub(super) fn mine(&self) -> LaneSet {
+        if self.is_shared().is_some() { self.sharing.mine } else { LaneSet::ALL }
     }
 
     /// When shares are asked for again.
@@ -57,43 +75,74 @@ impl Input {
         self.sharing.next.filter(|_| self.sharing.out.is_none())
     }
 
-    /// Lanes that are not this instance's any more are let go; of those that are now, the watermark is read, since
-    /// another instance has moved it.
-    pub(super) fn shared(&mut self, said: Result<LaneSet, StoreError>) -> Option<Next> {
-        let mine = match said {
-            Ok(mine) => mine,
-            // Whoever took them meanwhile does no harm, and neither does this one.
+    /// Lanes that are not this instance's any more are let go; those that are now go on where another instance has left them.
+    pub(super) fn shared(&mut self, said: Result<Said, StoreError>) -> Option<Next> {
+        let now = Instant::now();
+        let (lanes, marks) = match said {
+            Ok(Said { mine: Mine { lanes, again }, marks }) => {
+                self.store_works();
+                (self.sharing.next, self.sharing.mine) = (Some(now + again), lanes);
+                (lanes, marks)
+            }
+            // They stay as they are: whoever takes them meanwhile does no harm, and neither does this one.
             Err(error) => {
-                warn!(consumer.name = %self.shared.name, error = %error, "whose lanes they are cannot be asked: they stay as they are");
+                self.store_failed("whose lanes they are cannot be asked", &error);
+                let latest = now + self.is_shared().map_or(LEAVE_MAX, |share| share.every());
+                self.sharing.next = Some(self.store.until(now).map_or(latest, |until| until.min(latest)));
                 return None;
             }
         };
         let mut n_taken = 0_usize;
-        for queue in &mut self.lanes {
-            let now_mine = mine.has(queue.lane);
+        for n in 0..self.lanes.len() {
+            let Some(queue) = self.lanes.get_mut(n) else { break };
+            let now_mine = lanes.has(queue.lane);
             if queue.mine && !now_mine {
-                queue.give_away();
+                self.give_away(n);
             } else if !queue.mine && now_mine {
-                queue.mine = true;
-                n_taken += 1;
-                if queue.working {
-                    continue;
+                let mark = marks.iter().find(|(lane, _)| *lane == queue.lane).map(|(_, mark)| *mark);
+                match mark {
+                    // One that did not enter the epoch with the others stays stopped.
+                    Some(mark) if mark.epoch <= self.epoch => self.take_over(n, mark),
+                    // Another instance has entered a newer one.
+                    _ => return Some(Next::Begin),
                 }
-                queue.working = true;
-                let (lane, known) = (queue.lane, Watermark { epoch: self.epoch, pos: queue.at() });
-                let (shared, inbox) = (Arc::clone(&self.shared), Arc::clone(&self.inbox));
-                let mut stop = self.stop.clone();
-                self.working.spawn(async move {
-                    let look = shared.store.read(async |read: &mut Read| inbox.look(read, lane).await);
-                    let seen = unless(&mut stop, look).await.unwrap_or(Ok(known));
-                    (lane, seen.map_or_else(Ended::Failed, Ended::Moved))
-                });
+                n_taken += 1;
             }
+        }
+        if !self.lanes.iter().any(|queue| queue.mine) && self.source.over(now).is_some() {
+            // It is not asked from here any more, so nothing else would say that it answers.
+            self.tell(|status| status.trouble = None);
         }
         if n_taken > 0 {
             debug!(consumer.name = %self.shared.name, event.topic = %self.inbox.topic, "{n_taken} lanes more are this instance's");
         }
         None
+    }
+
+    /// What is under way ends, and moves the watermark or finds it moved.
+    fn give_away(&mut self, n: usize) {
+        let Some(queue) = self.lanes.get_mut(n) else { return };
+        queue.give_away();
+        if !queue.is_stopped() {
+            self.tell_lane(n, LaneState::Elsewhere);
+        }
+    }
+
+    fn take_over(&mut self, n: usize, mark: Watermark) {
+        let Some(queue) = self.lanes.get_mut(n) else { return };
+        queue.mine = true;
+        // What is still under way says itself where the lane is when it ends.
+        if !queue.working && mark.epoch == self.epoch && mark.pos > queue.at() {
+            queue.moved(mark.pos);
+        }
+        if !queue.is_stopped() {
+            let at = queue.at();
+            self.tell(|status| {
+                if let Some(lane) = status.lanes.get_mut(n) {
+                    (lane.pos, lane.state) = (at, LaneState::Following);
+                }
+            });
+        }
     }
 
     /// Gives the lanes back at a stop.

@@ -23,7 +23,7 @@ fn record(pos: i64) -> Arc<Record> {
 }
 
 fn queue(at: i64, records: std::ops::RangeInclusive<i64>) -> Queue {
-    let mut queue = Queue::new(Lane(3), Pos(at));
+    let mut queue = Queue::new(Lane(3), Pos(at), true);
     queue.asked = true;
     for pos in records {
         assert_eq!(queue.take(record(pos), None), Taken::Queued);
@@ -96,7 +96,7 @@ async fn a_lane_that_waits_for_the_store_hears_that_it_works_and_one_that_waits_
 
 #[tokio::test(start_paused = true)]
 async fn a_paused_lane_tries_one_event_with_care() {
-    let mut queue = Queue::new(Lane(3), Pos(0));
+    let mut queue = Queue::new(Lane(3), Pos(0), true);
     queue.pause(Instant::now() + Duration::from_secs(10));
     assert!(!queue.wants(100, Instant::now()));
     tokio::time::advance(Duration::from_secs(10)).await;

@@ -141,6 +141,9 @@ async fn enter(tx: &mut Tx, sold: &Sold) -> Result<(), Failure> {
     if sold.item == "poison" {
         return Err(Failure::permanent("it cannot be sold"));
     }
+    if sold.item == "late" {
+        return Err(Failure::transient("something else is away"));
+    }
     let sql = "INSERT INTO entries (item, n) VALUES ($1, $2)";
     tx.execute(sql, params![sold.item, sold.n]).await?;
     Ok(())

@@ -71,6 +71,7 @@ async fn of_consumer(applying: &Applying, figures: &mut Vec<Figure>) -> Result<(
         ] {
             figures.push(Figure::new(name, &labels, number(count)));
         }
+        figures.push(Figure::new(names::CONSUMER_LANES, &labels, number(input.n_here() as u64)));
         let carried = input.lanes.iter().filter(|lane| lane.input == Input::Carrier).count();
         figures.push(Figure::new(names::CONSUMER_CARRIED, &labels, number(carried as u64)));
     }
