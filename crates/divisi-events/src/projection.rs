@@ -3,9 +3,11 @@
 //! A projection has a store of its own: its tables and its watermarks, a file or a schema a version, so that SQL
 //! never names one. A rebuild folds the whole history into the next version beside the one that serves, lets it catch
 //! up with what happens meanwhile, and then readers get the new one: never an empty one, never an older one. Which
-//! version is which is a row in the service's own store, so a rebuild that was killed goes on where it was.
+//! version is which is a row in the service's own store, so a rebuild that was killed goes on where it was, and all instances of
+//! the service follow it.
 
 mod control;
+mod following;
 mod measure;
 mod rebuild;
 mod removing;
@@ -67,10 +69,14 @@ pub struct Projection {
     control: Store,
     model: ReadModel,
     row: ProjectionRow,
+    /// The version that is read here, and its shape: the row may have gone on.
+    reads: (u32, u32),
     rebuilds: mpsc::Receiver<()>,
     rebuild: mpsc::Sender<()>,
-    building: Option<Store>,
-    previous: Option<Store>,
+    /// The version that is being built here.
+    building: Option<(u32, Store)>,
+    /// The version that was read here before, still open for who has begun to read it.
+    previous: Option<(u32, Store)>,
     /// The consumer of the version that readers see, and of the one that is being built, while they run.
     active: Option<Running>,
     new: Option<Running>,
@@ -167,6 +173,7 @@ impl Projection {
             spec,
             stores,
             control,
+            reads: (row.active, row.shape),
             row,
             rebuilds,
             rebuild,

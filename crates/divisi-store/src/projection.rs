@@ -27,14 +27,15 @@ const CREATE: &str =
     "INSERT INTO divisi_projection (name, active, shape) VALUES ($1, 1, $2) ON CONFLICT DO NOTHING";
 const BUILD: &str =
     "UPDATE divisi_projection SET building = $2, building_shape = $3, state = 'building' WHERE name = $1";
-const STATE: &str = "UPDATE divisi_projection SET state = $2 WHERE name = $1";
+const STATE: &str = "UPDATE divisi_projection SET state = $2 WHERE name = $1 AND building = $3";
+const HOLD: &str = "UPDATE divisi_projection SET name = name WHERE name = $1";
 const FLIP: &str = "UPDATE divisi_projection SET previous = active, previous_until = $2, active = building, \
                     shape = building_shape, building = NULL, building_shape = NULL, state = 'live' \
-                    WHERE name = $1 AND building IS NOT NULL";
+                    WHERE name = $1 AND building = $3";
 const FORGET: &str = "UPDATE divisi_projection SET previous = NULL, previous_until = NULL WHERE name = $1";
 
 /// Every statement of this family, for the registry that prepares them on each dialect.
-pub const STATEMENTS: [&str; 6] = [READ, CREATE, BUILD, STATE, FLIP, FORGET];
+pub const STATEMENTS: [&str; 7] = [READ, CREATE, BUILD, STATE, HOLD, FLIP, FORGET];
 
 /// The row, if the projection has been there before.
 pub async fn read(read: &mut Read, name: &str) -> Result<Option<ProjectionRow>, StoreError> {
@@ -61,15 +62,24 @@ pub async fn build(tx: &mut Tx, name: &str, version: u32, shape: u32) -> Result<
     tx.execute(BUILD, params![name, version, shape]).await.map(drop)
 }
 
-/// The version that is being built is about to take the place of the active one, or is not after all.
-pub async fn flipping(tx: &mut Tx, name: &str, flipping: bool) -> Result<(), StoreError> {
-    tx.execute(STATE, params![name, if flipping { "flipping" } else { "building" }]).await.map(drop)
+/// The row, locked until the transaction ends: no other instance decides about versions meanwhile.
+pub async fn hold(tx: &mut Tx, name: &str) -> Result<Option<ProjectionRow>, StoreError> {
+    tx.execute(HOLD, params![name]).await?;
+    read(tx, name).await
 }
 
-/// The version that was being built is the active one now; the one before is kept for a while.
-pub async fn flip(tx: &mut Tx, name: &str) -> Result<(), StoreError> {
+/// The version that is being built is about to take the place of the active one, or is not after all. Nothing where it is not being built
+/// any more.
+pub async fn flipping(tx: &mut Tx, name: &str, version: u32, flipping: bool) -> Result<(), StoreError> {
+    let state = if flipping { "flipping" } else { "building" };
+    tx.execute(STATE, params![name, state, version]).await.map(drop)
+}
+
+/// The version that was being built is the active one now; the one before is kept for a while. Nothing where it is not being built any
+/// more.
+pub async fn flip(tx: &mut Tx, name: &str, version: u32) -> Result<(), StoreError> {
     let until = Timestamp(tx.now().0.saturating_add(PREVIOUS_KEPT_MICROS));
-    tx.execute(FLIP, params![name, until]).await.map(drop)
+    tx.execute(FLIP, params![name, until, version]).await.map(drop)
 }
 
 /// The version before is gone.

@@ -10,7 +10,7 @@ use std::time::Duration;
 use divisi_call::BoxFuture;
 use divisi_contract::event::LANES;
 use divisi_store::inbox::Inbox;
-use divisi_store::{Class, Lane, Store, StoreError, Tx, TxFailed, lease};
+use divisi_store::{Class, Lane, Read, Store, StoreError, Tx, TxFailed, lease};
 
 /// Lanes go from one instance to another in groups of so many.
 pub const LANES_A_GROUP: u16 = 8;
@@ -102,7 +102,7 @@ impl LeasedLanes {
     /// The same for one version of a projection: each of them has all lanes.
     #[must_use]
     pub fn version(mut self, number: u32) -> LeasedLanes {
-        self.of = format!(" v{number}");
+        self.of = version(number);
         self
     }
 
@@ -111,6 +111,12 @@ impl LeasedLanes {
     pub fn ttl(mut self, ttl: Duration) -> LeasedLanes {
         self.ttl = ttl;
         self
+    }
+
+    /// Whether an instance is there that keeps version `number` of the projection `consumer` up to date.
+    pub(crate) async fn is_kept(read: &mut Read, consumer: &str, number: u32) -> Result<bool, StoreError> {
+        let here = format!("here/{consumer}{}/", version(number));
+        Ok(!lease::held(read, &here, lease::TTL).await?.is_empty())
     }
 
     /// Groups are looked at in order, by everybody: their rows are locked in one order.
@@ -184,6 +190,11 @@ impl Share for LeasedLanes {
             left.await.map(drop).map_err(TxFailed::into_error)
         })
     }
+}
+
+/// What is shared beside the consumer's own lanes: a version of a projection.
+fn version(number: u32) -> String {
+    format!(" v{number}")
 }
 
 /// The lane's own bit; no topic has a lane without one.

@@ -19,9 +19,9 @@ pub(super) enum Change {
     /// A version is being built.
     Build { version: u32, shape: u32 },
     /// That version is about to take over, or is not after all.
-    Flipping(bool),
+    Flipping { version: u32, flipping: bool },
     /// It has taken over.
-    Flip,
+    Flip { version: u32 },
     /// The version before is gone.
     ForgetPrevious,
 }
@@ -72,8 +72,8 @@ impl Change {
         match self {
             Change::Create { shape } => return rows::read_or_create(tx, name, shape).await,
             Change::Build { version, shape } => rows::build(tx, name, version, shape).await?,
-            Change::Flipping(flipping) => rows::flipping(tx, name, flipping).await?,
-            Change::Flip => rows::flip(tx, name).await?,
+            Change::Flipping { version, flipping } => rows::flipping(tx, name, version, flipping).await?,
+            Change::Flip { version } => rows::flip(tx, name, version).await?,
             Change::ForgetPrevious => rows::forget_previous(tx, name).await?,
         }
         let row = rows::read(tx, name).await?;

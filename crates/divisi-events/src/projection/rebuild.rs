@@ -4,6 +4,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use divisi_store::projection::ProjectionRow;
 use divisi_store::{Store, StoreError, failpoint};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tracing::{info, warn};
@@ -11,7 +12,7 @@ use tracing::{info, warn};
 use super::control::Change;
 use super::removing::Removal;
 use super::running::Running;
-use super::{Input, Projection, ProjectionError, open_version};
+use super::{Input, Projection, ProjectionError, following, open_version};
 use crate::consumer::{ConsumerOptions, LeasedLanes, Share};
 
 /// How far behind the sources' ends a new version may be when the flip begins.
@@ -71,7 +72,7 @@ impl Projection {
     async fn state(&mut self, inputs: &[Input]) -> Result<Next, ProjectionError> {
         match self.building.clone() {
             None => self.live(inputs).await,
-            Some(store) => self.build(store, inputs).await,
+            Some((number, store)) => self.build(number, store, inputs).await,
         }
     }
 
@@ -87,10 +88,15 @@ impl Projection {
                 biased;
                 asked = self.rebuilds.recv() => self.wanted |= asked.is_some(),
                 () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
-                    let removed = if self.wanted { self.make_way().await } else { self.forget_previous().await };
+                    let removed = if self.wanted { self.make_way(inputs).await } else { self.forget_previous(inputs).await };
                     if removal.went(self.spec.name, removed)? && self.wanted {
                         stop_running(&mut self.active).await;
                         return Ok(Next::Rebuild);
+                    }
+                }
+                row = following::moved(&self.control, self.spec.name, &self.row) => {
+                    if self.follow(row, inputs).await? {
+                        return Ok(Next::Live);
                     }
                 }
                 () = ended(&mut self.active) => return Err(ProjectionError::Stopped { name: self.spec.name.to_owned() }),
@@ -99,15 +105,20 @@ impl Projection {
     }
 
     /// The old version goes on beside the new one, which reads the whole history; then the flip is tried.
-    async fn build(&mut self, store: Store, inputs: &[Input]) -> Result<Next, ProjectionError> {
-        let number = self.row.building.map_or(self.row.active + 1, |(number, _)| number);
+    async fn build(&mut self, number: u32, store: Store, inputs: &[Input]) -> Result<Next, ProjectionError> {
         let versions = (&self.versions, number);
         let how = (self.share(number), history_options());
         self.new = Some(Running::start(&self.spec, versions, store.clone(), inputs, how));
         self.active = self.start_old(inputs);
         loop {
-            self.near_the_end(&store, inputs).await?;
-            if self.flip(&store, inputs).await? {
+            if let Some(row) = self.near_the_end(&store, inputs).await? {
+                if self.follow_while_building(row, (number, &store), inputs).await {
+                    stop_running(&mut self.new).await;
+                    return Ok(Next::Live);
+                }
+                continue;
+            }
+            if self.flip(number, &store, inputs).await? {
                 stop_running(&mut self.new).await;
                 return Ok(Next::Live);
             }
@@ -117,30 +128,40 @@ impl Projection {
         }
     }
 
-    /// Waits until the new version is near the ends of all logs.
-    async fn near_the_end(&mut self, store: &Store, inputs: &[Input]) -> Result<(), ProjectionError> {
+    /// Waits until the new version is near the ends of all logs; or until another instance has changed the row, which it brings.
+    async fn near_the_end(
+        &mut self,
+        store: &Store,
+        inputs: &[Input],
+    ) -> Result<Option<ProjectionRow>, ProjectionError> {
         loop {
             match self.behind(store, inputs).await {
-                Ok(behind) if behind < BEHIND_MAX => return Ok(()),
+                Ok(behind) if behind < BEHIND_MAX => return Ok(None),
                 Ok(_) => {}
                 // A source that is away is waited for, and the consumer says so.
                 Err(error) => {
                     tracing::debug!(projection.name = self.spec.name, "cannot measure the way yet: {error}")
                 }
             }
+            let look = Instant::now() + LOOK_EVERY;
             tokio::select! {
                 biased;
                 () = ended(&mut self.new) => return Err(ProjectionError::Stopped { name: self.spec.name.to_owned() }),
-                () = sleep(LOOK_EVERY) => {}
+                row = following::looked(&self.control, self.spec.name, &self.row) => {
+                    if row.is_some() {
+                        return Ok(row);
+                    }
+                    sleep_until(look).await;
+                }
             }
         }
     }
 
     /// The old version stands still, the new one reaches it, readers get the new one. `false`: not in time.
-    async fn flip(&mut self, store: &Store, inputs: &[Input]) -> Result<bool, ProjectionError> {
+    async fn flip(&mut self, version: u32, store: &Store, inputs: &[Input]) -> Result<bool, ProjectionError> {
         failpoint::hit("rebuild.caught_up");
         let name = self.spec.name;
-        self.change(Change::Flipping(true)).await?;
+        self.change(Change::Flipping { version, flipping: true }).await?;
         stop_running(&mut self.active).await;
         failpoint::hit("rebuild.paused");
         let began = Instant::now();
@@ -157,28 +178,38 @@ impl Projection {
                 "the new version does not take over yet, after {:?}: {why}",
                 began.elapsed()
             );
-            self.change(Change::Flipping(false)).await?;
+            self.change(Change::Flipping { version, flipping: false }).await?;
             self.active = self.start_old(inputs);
             return Ok(false);
         }
         failpoint::hit("rebuild.before_flip");
-        self.change(Change::Flip).await?;
+        self.change(Change::Flip { version }).await?;
         failpoint::hit("rebuild.after_flip");
-        let replaced = self.model.switch(store.clone());
-        self.previous = Some(replaced);
-        self.building = None;
-        self.flips_refused = 0;
-        info!(projection.name = name, version = self.row.active, "readers see the new version");
+        if self.row.active == version {
+            self.takes_over(version, store.clone());
+        } else {
+            // Another program of the service has begun another one instead.
+            self.give_up(store).await;
+        }
         Ok(true)
     }
 
     /// A new version begins, empty. The caller has made way for it.
     async fn begin(&mut self) -> Result<(), ProjectionError> {
-        let (name, version, shape) = (self.spec.name, self.row.active + 1, self.spec.shape);
+        let (name, shape) = (self.spec.name, self.spec.shape);
+        let version = match self.row.building {
+            Some((version, building)) if building == shape => version,
+            _ if self.is_alone() => {
+                let version = self.row.active + 1;
+                self.change(Change::Build { version, shape }).await?;
+                version
+            }
+            // Others had changed something, which is looked at first.
+            _ => return Ok(()),
+        };
         self.wanted = false;
-        self.change(Change::Build { version, shape }).await?;
         failpoint::hit("rebuild.begun");
-        self.building = Some(open_version(&self.spec, &self.stores, version).await?);
+        self.building = Some((version, open_version(&self.spec, &self.stores, version).await?));
         failpoint::hit("rebuild.opened");
         info!(projection.name = name, version, "a new version is being built");
         Ok(())
@@ -188,7 +219,7 @@ impl Projection {
     /// number of the new version; one that is being built already is left as it is.
     pub async fn begin_and_close(mut self) -> Result<u32, ProjectionError> {
         if self.building.is_none() {
-            self.make_way().await?;
+            self.make_way(&[]).await?;
             self.begin().await?;
         }
         let number = self.row.building.map_or(self.row.active, |(number, _)| number);
@@ -201,24 +232,25 @@ impl Projection {
         match self.row.building {
             Some((version, shape)) if shape == self.spec.shape => {
                 info!(projection.name = self.spec.name, version, "a rebuild goes on where it was");
-                self.building = Some(open_version(&self.spec, &self.stores, version).await?);
+                self.building = Some((version, open_version(&self.spec, &self.stores, version).await?));
                 failpoint::hit("rebuild.opened");
             }
-            // The program changed again meanwhile: what was built of the shape before is removed, and it begins anew.
-            Some(_) => self.wanted = true,
+            // The program changed again meanwhile: what was built of the shape before is removed, and it begins anew. Where another
+            // instance may be building it, only if what is there is of no use here.
+            Some(_) => self.wanted = self.is_alone() || self.row.shape != self.spec.shape,
             None => {}
         }
         Ok(())
     }
 
     /// The old version can go on only if its shape is the one that the handlers know; else it stands still and serves.
-    fn start_old(&self, inputs: &[Input]) -> Option<Running> {
-        (self.row.shape == self.spec.shape).then(|| self.start_active(inputs))
+    pub(super) fn start_old(&self, inputs: &[Input]) -> Option<Running> {
+        (self.reads.1 == self.spec.shape).then(|| self.start_active(inputs))
     }
 
     fn start_active(&self, inputs: &[Input]) -> Running {
-        let versions = (&self.versions, self.row.active);
-        let how = (self.share(self.row.active), ConsumerOptions::default());
+        let versions = (&self.versions, self.reads.0);
+        let how = (self.share(self.reads.0), ConsumerOptions::default());
         Running::start(&self.spec, versions, self.model.store(), inputs, how)
     }
 
@@ -231,14 +263,14 @@ impl Projection {
 
     async fn close(self) {
         self.model.store().close().await;
-        for store in self.building.into_iter().chain(self.previous) {
+        for (_, store) in self.building.into_iter().chain(self.previous) {
             store.close().await;
         }
     }
 
     /// Ready when the new version is as far as the old one in every lane, in the same epochs, and holds back no key
     /// that the old one does not. `lacks` says what it waits for. The old version stands still meanwhile.
-    async fn reaches(
+    pub(super) async fn reaches(
         &self,
         store: &Store,
         inputs: &[Input],
@@ -264,7 +296,7 @@ async fn ended(running: &mut Option<Running>) {
 }
 
 /// Lets the consumer, if there is one, end what it is at.
-async fn stop_running(running: &mut Option<Running>) {
+pub(super) async fn stop_running(running: &mut Option<Running>) {
     if let Some(running) = running.take() {
         running.stop().await;
     }

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::control::Change;
-use super::{Projection, ProjectionError};
+use super::{Input, Projection, ProjectionError};
 use crate::consumer::ConsumerOptions;
 
 /// How removing goes: what fails is tried again, later and later, for ever.
@@ -70,21 +70,27 @@ impl Projection {
     }
 
     /// Removes what is in the way of a new version: the one before, and what an earlier try may have left.
-    pub(super) async fn make_way(&mut self) -> Result<(), ProjectionError> {
-        self.forget_previous().await?;
+    pub(super) async fn make_way(&mut self, inputs: &[Input]) -> Result<(), ProjectionError> {
+        if !self.is_alone() {
+            return self.claim(inputs).await;
+        }
+        self.forget_previous(inputs).await?;
         self.remove(self.row.active + 1).await
     }
 
-    pub(super) async fn forget_previous(&mut self) -> Result<(), ProjectionError> {
+    pub(super) async fn forget_previous(&mut self, inputs: &[Input]) -> Result<(), ProjectionError> {
         let Some((version, _)) = self.row.previous else { return Ok(()) };
-        if let Some(store) = self.previous.take() {
+        if let Some((_, store)) = self.previous.take() {
             store.close().await;
+        }
+        if !self.is_alone() {
+            return self.forget_among_others(inputs).await;
         }
         self.remove(version).await?;
         self.change(Change::ForgetPrevious).await
     }
 
-    async fn remove(&self, version: u32) -> Result<(), ProjectionError> {
+    pub(super) async fn remove(&self, version: u32) -> Result<(), ProjectionError> {
         let name = self.spec.store_name(version);
         self.stores.remove(&name).await.map_err(|source| ProjectionError::Remove {
             name: self.spec.name.to_owned(),

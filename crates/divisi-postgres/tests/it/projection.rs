@@ -1,16 +1,19 @@
 //! A projection in PostgreSQL: each version is a schema, and readers go from one to the next.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use divisi_contract::{Event, ServiceName};
-use divisi_events::projection::{Input, Projection, ProjectionSpec};
+use divisi_events::projection::{Input, Projection, ProjectionError, ProjectionSpec, ReadModel, Rebuild};
 use divisi_events::{Failure, Fold, Handlers, Listeners, Log, LogOptions};
 use divisi_postgres::Postgres;
 use divisi_store::conformance::account::{Moved, deposit, schema};
 use divisi_store::{Migration, Read, Schema, Store, StoreError, StoreName, Stores, params};
 use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 
-use crate::fixture::{databases, eventually};
+use crate::fixture::{Databases, databases, eventually};
 
 const TOTALS: Migration = Migration::new(
     1,
@@ -87,4 +90,99 @@ async fn a_rebuild_ends_in_a_new_schema_that_has_everything_and_the_next_start_f
         let _ = stop.send(());
         task.await.expect("no panic").expect("it ends well");
     }
+}
+
+/// One of several instances, and somebody who reads from it all the time.
+struct Instance {
+    model: ReadModel,
+    rebuild: Rebuild,
+    stop: oneshot::Sender<()>,
+    task: JoinHandle<Result<(), ProjectionError>>,
+    over: Arc<AtomicBool>,
+    reading: JoinHandle<()>,
+}
+
+async fn seen(model: &ReadModel) -> i64 {
+    let sql = "SELECT coalesce(CAST(sum(n) AS bigint), 0) FROM total";
+    let row: Result<(i64,), StoreError> =
+        model.read(async |read: &mut Read| read.query_one(sql, &[]).await).await;
+    row.expect("the read model can be read").0
+}
+
+impl Instance {
+    async fn start(databases: &Databases, log: &Arc<Log>) -> Instance {
+        let stores = databases.stores();
+        let control = stores.open(&StoreName::of("desk"), &Schema::default()).await.expect("the desk opens");
+        let projection = open(&stores, &control).await;
+        let (model, rebuild) = (projection.read_model(), projection.rebuild());
+        let input =
+            Input { source: "bank".into(), topic: Moved::TOPIC, feed: Arc::clone(log) as _, carrier: None };
+        let (stop, stopped) = oneshot::channel::<()>();
+        let task = tokio::spawn(projection.run(vec![input], async move {
+            let _ = stopped.await;
+        }));
+        let over = Arc::new(AtomicBool::new(false));
+        let reading = tokio::spawn({
+            let (model, over) = (model.clone(), Arc::clone(&over));
+            async move {
+                let mut before = 0;
+                while !over.load(Ordering::Acquire) {
+                    let now = seen(&model).await;
+                    assert!(now >= before, "readers had {before} and get {now}");
+                    before = now;
+                    tokio::time::sleep(Duration::from_millis(2)).await;
+                }
+            }
+        });
+        Instance { model, rebuild, stop, task, over, reading }
+    }
+
+    async fn stop(self) {
+        self.over.store(true, Ordering::Release);
+        self.reading.await.expect("readers have never less");
+        let _ = self.stop.send(());
+        self.task.await.expect("no panic").expect("it ends well");
+    }
+}
+
+/// Two instances of a service: whoever is asked builds a version, both if both are, the other one goes after it; what is removed is read by
+/// nobody, and readers of neither ever have less than before.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn instances_follow_each_other_from_version_to_version() {
+    let databases = databases().await;
+    let stores = databases.stores();
+    let bank = stores.open(&StoreName::of("bank"), &schema()).await.expect("the bank opens");
+    let log = Log::new(bank.clone(), Listeners::none().allow(Moved::TOPIC, "desk"), LogOptions::default());
+    let (one, two) = (Instance::start(&databases, &log).await, Instance::start(&databases, &log).await);
+    let versions = async || {
+        let sql = "SELECT string_agg(nspname, ' ' ORDER BY nspname) FROM pg_namespace WHERE nspname LIKE 'totals_v%'";
+        databases.server.sql_in(&databases.database("desk"), sql).await.expect("a look").trim().to_owned()
+    };
+    let active = async || {
+        let sql = "SELECT active FROM divisi_projection";
+        databases.server.sql_in(&databases.database("desk"), sql).await.expect("a look").trim().to_owned()
+    };
+    let mut n = 0;
+    let asked: [&[&Instance]; 4] = [&[&one], &[&two], &[&one, &two], &[&two]];
+    for (version, asked) in (2..).zip(asked) {
+        for instance in asked {
+            assert!(instance.rebuild.ask());
+        }
+        while active().await != version.to_string() {
+            deposit(&bank, &format!("account-{}", n % 6), 1).await.expect("it commits");
+            n += 1;
+        }
+        for _ in 0..20 {
+            deposit(&bank, &format!("account-{}", n % 6), 1).await.expect("it commits");
+            n += 1;
+        }
+        for instance in [&one, &two] {
+            eventually("everything is folded once", async || seen(&instance.model).await, |seen| *seen == n)
+                .await;
+        }
+        let both = format!("totals_v{} totals_v{version}", version - 1);
+        eventually("the one before is kept, and no other", &versions, |there| *there == both).await;
+    }
+    one.stop().await;
+    two.stop().await;
 }
