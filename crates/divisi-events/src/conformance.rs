@@ -4,6 +4,9 @@ pub mod carrier;
 pub mod consumer;
 pub mod feed;
 
+mod told;
+
 pub use carrier::carrier_suite;
 pub use consumer::consumer_suite;
 pub use feed::feed_suite;
+pub use told::Told;

@@ -37,8 +37,9 @@ const MESSAGES_MAX: usize = 512;
 const BYTES_MAX: usize = 2 * 1024 * 1024;
 /// How long the server remembers a consumer that nobody asks.
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(30);
-/// Lanes that are named one by one; more are all asked for, and those that are not wanted are passed over.
-const FILTERS_MAX: usize = 16;
+/// Lanes that are named one by one, as one of several instances does; more are all asked for, and those that are not wanted are passed
+/// over.
+const FILTERS_MAX: usize = 32;
 
 /// What comes out of one subscription.
 pub(crate) struct NatsArrivals {

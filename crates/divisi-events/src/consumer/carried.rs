@@ -17,6 +17,7 @@ use tokio::time::Instant;
 
 use super::options::Backoff;
 use super::queue::Queue;
+use super::share::LaneSet;
 use super::trouble::Trouble;
 use crate::carrier::{self, Arrivals, Carrier, CarrierError, Hint};
 use crate::epochs::{self, Verdict};
@@ -61,6 +62,8 @@ enum Way {
 /// One lane.
 struct Following {
     lane: Lane,
+    /// Whether this instance applies it. Of others nothing is subscribed to, kept, or asked.
+    mine: bool,
     input: LaneInput,
     hand: BTreeMap<(Pos, Epoch), (Arc<Record>, Hint)>,
     bytes: usize,
@@ -102,18 +105,16 @@ impl Carried {
         marks: &[(Lane, Watermark)],
         epoch: Epoch,
         list: Epochs,
-        hints: Vec<(Lane, String)>,
+        (hints, mine): (&[(Lane, String)], LaneSet),
         now: Instant,
     ) {
         if self.lanes.is_empty() {
-            let mine = format!("{}:", self.carrier.name());
             self.lanes = marks
                 .iter()
                 .map(|&(lane, at)| {
-                    let hint = hints.iter().find(|(of, hint)| *of == lane && hint.starts_with(&mine));
-                    let hint = hint.map(|(_, hint)| Hint(hint.as_str().into()));
+                    let hint = self.hint(lane, hints);
                     let input = LaneInput::new(at.pos, hint.is_some(), now.into_std());
-                    Following { lane, input, hand: BTreeMap::new(), bytes: 0, hint }
+                    Following { lane, mine: mine.has(lane), input, hand: BTreeMap::new(), bytes: 0, hint }
                 })
                 .collect();
         } else if epoch != self.epoch {
@@ -126,6 +127,35 @@ impl Carried {
         for following in &mut self.lanes {
             following.forget(|lane, held| epochs::belongs(&self.list, lane, epoch, held));
         }
+    }
+
+    /// A lane is this instance's from now on; another one has left it there.
+    pub(super) fn take_over(&mut self, lane: Lane, at: Pos, hints: &[(Lane, String)], now: Instant) {
+        let hint = self.hint(lane, hints);
+        if let Some(following) = self.lanes.get_mut(usize::from(lane.0)) {
+            following.input = LaneInput::new(at, hint.is_some(), now.into_std());
+            (following.mine, following.hint) = (true, hint);
+        }
+    }
+
+    /// A lane is another instance's from now on.
+    pub(super) fn give_away(&mut self, lane: Lane) {
+        if let Some(following) = self.lanes.get_mut(usize::from(lane.0)) {
+            following.mine = false;
+            following.forget(|_, _| false);
+        }
+    }
+
+    /// Subscribes anew: the lanes are others.
+    pub(super) fn subscribe_anew(&mut self) {
+        self.way = Way::Closed;
+    }
+
+    /// Where a lane was left on this carrier.
+    fn hint(&self, lane: Lane, hints: &[(Lane, String)]) -> Option<Hint> {
+        let (_, hint) = hints.iter().find(|(of, _)| *of == lane)?;
+        let ours = hint.strip_prefix(self.carrier.name())?.starts_with(':');
+        ours.then(|| Hint(hint.as_str().into()))
     }
 
     /// Whether the lane's records are to be fetched from the log.
@@ -147,7 +177,7 @@ impl Carried {
     ) -> Vec<(Lane, Switch)> {
         let mut switched = Vec::new();
         for (following, queue) in self.lanes.iter_mut().zip(queues) {
-            if queue.is_stopped() || following.rests(queue.at()) {
+            if !following.mine || queue.is_stopped() || following.rests(queue.at()) {
                 continue;
             }
             following.reached(queue.at(), now);
@@ -180,10 +210,11 @@ impl Carried {
 
     /// When there is something to do though nothing has come.
     pub(super) fn next_wake(&self, now: Instant) -> Option<Instant> {
-        let looks = self.lanes.iter().filter_map(|following| following.input.next_look());
+        let looks = self.mine().filter_map(|following| following.input.next_look());
         let look = looks.map(Instant::from_std).filter(|at| *at > now).min();
         let heads = (self.heads.is_none() && self.needs_heads()).then_some(self.heads_at);
-        let again = matches!(self.way, Way::Closed).then(|| self.trouble.until(now).unwrap_or(now));
+        let again = (matches!(self.way, Way::Closed) && self.mine().next().is_some())
+            .then(|| self.trouble.until(now).unwrap_or(now));
         look.into_iter().chain(heads).chain(again).min()
     }
 
@@ -194,7 +225,10 @@ impl Carried {
         }
         let (carrier, source, topic) =
             (Arc::clone(&self.carrier), inbox.source.clone(), Arc::clone(&inbox.topic));
-        let from = self.lanes.iter().map(|following| (following.lane, following.hint.clone())).collect();
+        let from: Vec<_> = self.mine().map(|following| (following.lane, following.hint.clone())).collect();
+        if from.is_empty() {
+            return;
+        }
         self.way = Way::Opening(Box::pin(async move { carrier.read(&source, &topic, from).await }));
     }
 
@@ -202,7 +236,7 @@ impl Carried {
     pub(super) fn asks_heads(&self, now: Instant) -> Option<Vec<Lane>> {
         let due = self.heads.is_none() && self.heads_at <= now && self.needs_heads();
         due.then(|| {
-            let on_carrier = self.lanes.iter().filter(|following| following.input.input() == Input::Carrier);
+            let on_carrier = self.mine().filter(|following| following.input.input() == Input::Carrier);
             on_carrier.map(|following| following.lane).collect()
         })
     }
@@ -252,7 +286,8 @@ impl Carried {
 
     /// A record has come out of the carrier; it is of our topic and source.
     pub(super) fn arrived(&mut self, record: Arc<Record>, hint: Hint, now: Instant) {
-        let Some(following) = self.lanes.get_mut(usize::from(record.lane.0)) else { return };
+        let following = self.lanes.get_mut(usize::from(record.lane.0)).filter(|following| following.mine);
+        let Some(following) = following else { return };
         if epochs::belongs(&self.list, record.lane, self.epoch, (record.epoch, record.pos)) {
             following.input.brought(record.pos);
             if record.pos <= following.input.at() {
@@ -300,8 +335,13 @@ impl Carried {
         self.trouble.again(now)
     }
 
+    /// The lanes that are applied here.
+    fn mine(&self) -> impl Iterator<Item = &Following> {
+        self.lanes.iter().filter(|following| following.mine)
+    }
+
     fn needs_heads(&self) -> bool {
-        self.lanes.iter().any(|following| following.input.input() == Input::Carrier)
+        self.mine().any(|following| following.input.input() == Input::Carrier)
     }
 }
 

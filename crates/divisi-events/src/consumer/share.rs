@@ -77,7 +77,7 @@ impl LaneSet {
     }
 
     /// These lanes.
-    fn of(lanes: impl IntoIterator<Item = Lane>) -> LaneSet {
+    pub fn of(lanes: impl IntoIterator<Item = Lane>) -> LaneSet {
         LaneSet(lanes.into_iter().fold(0, |set, lane| set | bit(lane)))
     }
 

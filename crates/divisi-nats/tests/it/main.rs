@@ -10,6 +10,7 @@ mod outage;
 mod proxy;
 mod reading;
 mod settings;
+mod sharing;
 mod support;
 mod through;
 mod world;

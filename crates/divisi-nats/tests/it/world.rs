@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use divisi_contract::Event;
+use divisi_events::conformance::Told;
 use divisi_events::consumer::{Consumer, InputStatus, Observer};
 use divisi_events::lane::Input;
 use divisi_events::relay::{Granted, Lease, Relay};
@@ -140,20 +141,19 @@ impl World {
     }
 
     pub(crate) async fn consume_from(&self, feed: Arc<dyn Feed>) -> Running {
+        Running::start(self.consumer(feed).await)
+    }
+
+    /// An instance that applies the lanes that it is told.
+    pub(crate) async fn consume_sharing(&self, told: Arc<Told>) -> Running {
+        Running::start(self.consumer(self.feed()).await.share(told))
+    }
+
+    async fn consumer(&self, feed: Arc<dyn Feed>) -> Consumer {
         let handlers = Handlers::new().react::<Sold, _>(enter);
-        let consumer = Consumer::new("ledger", self.ledger.clone(), handlers)
+        Consumer::new("ledger", self.ledger.clone(), handlers)
             .from("shop", Sold::TOPIC, feed)
-            .via(Arc::new(self.carrier().await));
-        let (stop, mut stopping) = watch::channel(false);
-        let observer = consumer.observe();
-        let task = tokio::spawn(async move {
-            consumer
-                .run(async move {
-                    let _ = stopping.wait_for(|stop| *stop).await;
-                })
-                .await;
-        });
-        Running { observer, stop, task }
+            .via(Arc::new(self.carrier().await))
     }
 
     /// Sells of every item without end, about so often a second.
@@ -242,6 +242,19 @@ impl Drop for World {
 }
 
 impl Running {
+    fn start(consumer: Consumer) -> Running {
+        let (stop, mut stopping) = watch::channel(false);
+        let observer = consumer.observe();
+        let task = tokio::spawn(async move {
+            consumer
+                .run(async move {
+                    let _ = stopping.wait_for(|stop| *stop).await;
+                })
+                .await;
+        });
+        Running { observer, stop, task }
+    }
+
     pub(crate) fn input(&self) -> InputStatus {
         self.observer.status().inputs.remove(0)
     }

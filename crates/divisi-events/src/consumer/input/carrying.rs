@@ -23,8 +23,9 @@ impl Input {
             })
             .await?;
         let epoch = marks.iter().map(|(_, at)| at.epoch).max().unwrap_or_default();
+        let mine = self.mine();
         if let Some(carried) = &mut self.carried {
-            carried.begin(marks, epoch, list, hints, Instant::now());
+            carried.begin(marks, epoch, list, (&hints, mine), Instant::now());
         }
         Ok(())
     }

@@ -29,6 +29,8 @@ pub(super) struct Sharing {
 pub(super) struct Said {
     mine: Mine,
     marks: Vec<(Lane, Watermark)>,
+    /// Where each was left on a carrier.
+    hints: Vec<(Lane, String)>,
 }
 
 /// What was said of shares.
@@ -56,12 +58,14 @@ impl Input {
         let before = self.sharing.mine;
         self.sharing.out = Some(Box::pin(async move {
             let mine = share.lanes(&inbox).await?;
-            let marks = if mine.lanes.is_within(before) {
-                Vec::new()
-            } else {
-                shared.store.read(async |read: &mut Read| inbox.read(read).await).await?
+            if mine.lanes.is_within(before) {
+                return Ok(Said { mine, marks: Vec::new(), hints: Vec::new() });
+            }
+            let left = async |read: &mut Read| {
+                Ok::<_, StoreError>((inbox.read(read).await?, inbox.hints(read).await?))
             };
-            Ok(Said { mine, marks })
+            let (marks, hints) = shared.store.read(left).await?;
+            Ok(Said { mine, marks, hints })
         }));
     }
 
@@ -78,11 +82,11 @@ impl Input {
     /// Lanes that are not this instance's any more are let go; those that are now go on where another instance has left them.
     pub(super) fn shared(&mut self, said: Result<Said, StoreError>) -> Option<Next> {
         let now = Instant::now();
-        let (lanes, marks) = match said {
-            Ok(Said { mine: Mine { lanes, again }, marks }) => {
+        let (lanes, marks, hints) = match said {
+            Ok(Said { mine: Mine { lanes, again }, marks, hints }) => {
                 self.store_works();
                 (self.sharing.next, self.sharing.mine) = (Some(now + again), lanes);
-                (lanes, marks)
+                (lanes, marks, hints)
             }
             // They stay as they are: whoever takes them meanwhile does no harm, and neither does this one.
             Err(error) => {
@@ -92,22 +96,26 @@ impl Input {
                 return None;
             }
         };
-        let mut n_taken = 0_usize;
+        let (mut n_taken, mut n_given) = (0_usize, 0_usize);
         for n in 0..self.lanes.len() {
             let Some(queue) = self.lanes.get_mut(n) else { break };
             let now_mine = lanes.has(queue.lane);
             if queue.mine && !now_mine {
                 self.give_away(n);
+                n_given += 1;
             } else if !queue.mine && now_mine {
                 let mark = marks.iter().find(|(lane, _)| *lane == queue.lane).map(|(_, mark)| *mark);
                 match mark {
                     // One that did not enter the epoch with the others stays stopped.
-                    Some(mark) if mark.epoch <= self.epoch => self.take_over(n, mark),
+                    Some(mark) if mark.epoch <= self.epoch => self.take_over(n, mark, &hints),
                     // Another instance has entered a newer one.
                     _ => return Some(Next::Begin),
                 }
                 n_taken += 1;
             }
+        }
+        if let Some(carried) = self.carried.as_mut().filter(|_| n_taken + n_given > 0) {
+            carried.subscribe_anew();
         }
         if !self.lanes.iter().any(|queue| queue.mine) && self.source.over(now).is_some() {
             // It is not asked from here any more, so nothing else would say that it answers.
@@ -123,23 +131,32 @@ impl Input {
     fn give_away(&mut self, n: usize) {
         let Some(queue) = self.lanes.get_mut(n) else { return };
         queue.give_away();
-        if !queue.is_stopped() {
+        let (lane, is_stopped) = (queue.lane, queue.is_stopped());
+        if let Some(carried) = &mut self.carried {
+            carried.give_away(lane);
+        }
+        if !is_stopped {
             self.tell_lane(n, LaneState::Elsewhere);
         }
     }
 
-    fn take_over(&mut self, n: usize, mark: Watermark) {
+    fn take_over(&mut self, n: usize, mark: Watermark, hints: &[(Lane, String)]) {
         let Some(queue) = self.lanes.get_mut(n) else { return };
         queue.mine = true;
         // What is still under way says itself where the lane is when it ends.
         if !queue.working && mark.epoch == self.epoch && mark.pos > queue.at() {
             queue.moved(mark.pos);
         }
-        if !queue.is_stopped() {
-            let at = queue.at();
+        let (lane, at, is_stopped) = (queue.lane, queue.at(), queue.is_stopped());
+        let mut input = crate::lane::Input::Log;
+        if let Some(carried) = &mut self.carried {
+            carried.take_over(lane, at, hints, Instant::now());
+            input = carried.input(lane);
+        }
+        if !is_stopped {
             self.tell(|status| {
                 if let Some(lane) = status.lanes.get_mut(n) {
-                    (lane.pos, lane.state) = (at, LaneState::Following);
+                    (lane.pos, lane.state, lane.input) = (at, LaneState::Following, input);
                 }
             });
         }
@@ -158,9 +175,9 @@ impl Input {
         }
     }
 
-    /// Who says which lanes are this instance's. On a carrier everybody hears everything anyway.
+    /// Who says which lanes are this instance's, if they are shared.
     fn is_shared(&self) -> Option<Arc<dyn Share>> {
-        self.shared.share.clone().filter(|_| self.carried.is_none())
+        self.shared.share.clone()
     }
 }
 

@@ -1,48 +1,15 @@
 //! A consumer that applies some lanes, as it is told.
 
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::Arc;
 
 use divisi_contract::event::{LANES, lane_of};
-use divisi_events::consumer::{Consumer, ConsumerStatus, LaneSet, LaneState, Mine, Observer, Share, Stopped};
-use divisi_store::inbox::Inbox;
-use divisi_store::{BoxFuture, Epoch, StoreError, StoreErrorKind};
+use divisi_events::conformance::Told;
+use divisi_events::consumer::{Consumer, ConsumerStatus, LaneSet, LaneState, Observer, Stopped};
+use divisi_store::Epoch;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use super::pair::{PATIENCE, Pair};
-
-const EVERY: Duration = Duration::from_millis(5);
-
-/// Says what it was told to say; a mistake where it was told nothing.
-#[derive(Default)]
-struct Told {
-    mine: Mutex<Option<LaneSet>>,
-    left: Mutex<u32>,
-}
-
-impl Told {
-    fn say(&self, mine: Option<LaneSet>) {
-        *self.mine.lock().unwrap_or_else(PoisonError::into_inner) = mine;
-    }
-}
-
-impl Share for Told {
-    fn lanes<'a>(&'a self, _inbox: &'a Inbox) -> BoxFuture<'a, Result<Mine, StoreError>> {
-        let mine = *self.mine.lock().unwrap_or_else(PoisonError::into_inner);
-        let away = || StoreError::new(StoreErrorKind::Busy, "the database is away");
-        Box::pin(async move { mine.map(|lanes| Mine { lanes, again: EVERY }).ok_or_else(away) })
-    }
-
-    fn every(&self) -> Duration {
-        EVERY
-    }
-
-    fn leave<'a>(&'a self, _inbox: &'a Inbox) -> BoxFuture<'a, Result<(), StoreError>> {
-        *self.left.lock().unwrap_or_else(PoisonError::into_inner) += 1;
-        Box::pin(async { Ok(()) })
-    }
-}
 
 /// A consumer that shares, running.
 struct Sharing {
@@ -71,11 +38,7 @@ impl Sharing {
     async fn stop(self) -> Stopped {
         drop(self.stop);
         let stopped = self.task.await.expect("it does not panic");
-        assert_eq!(
-            *self.told.left.lock().unwrap_or_else(PoisonError::into_inner),
-            1,
-            "it gives back what it had"
-        );
+        assert_eq!(self.told.left(), 1, "it gives back what it had");
         stopped
     }
 }

@@ -1,6 +1,7 @@
 //! What a service counts: its log and who is behind in it, what it applies, what it has parked.
 
 use divisi_contract::event::LANES;
+use divisi_events::consumer::LaneState;
 use divisi_events::lane::Input;
 use divisi_store::outbox::PageWanted;
 use divisi_store::parked::Counts;
@@ -72,7 +73,11 @@ async fn of_consumer(applying: &Applying, figures: &mut Vec<Figure>) -> Result<(
             figures.push(Figure::new(name, &labels, number(count)));
         }
         figures.push(Figure::new(names::CONSUMER_LANES, &labels, number(input.n_here() as u64)));
-        let carried = input.lanes.iter().filter(|lane| lane.input == Input::Carrier).count();
+        let carried = input
+            .lanes
+            .iter()
+            .filter(|lane| lane.state != LaneState::Elsewhere && lane.input == Input::Carrier)
+            .count();
         figures.push(Figure::new(names::CONSUMER_CARRIED, &labels, number(carried as u64)));
     }
     let Counts { waiting, retrying, dead, events } = applying.parked.counts().await?;
