@@ -6,11 +6,14 @@ use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use data_encoding::BASE64URL_NOPAD;
 use divisi_events::carrier::{Carried, Carrier, CarrierError};
 use divisi_nats::{Credentials, Nats, Options, Rights, StreamOptions, Tls, User};
 use divisi_servers::Nats as Server;
 use divisi_servers::nats::Settings;
 use divisi_store::{Epochs, Lane, Pos};
+use nkeys::KeyPair;
+use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use crate::support::{PATIENCE, next_pos, options, publish};
@@ -168,4 +171,72 @@ async fn does_not_open(options: Options) {
     let carrier = Nats::connect(options).await.expect("a carrier");
     assert!(!carrier.is_connected());
     assert!(matches!(carrier.check("sales").await, Err(CarrierError::Unavailable(_))));
+}
+
+/// The server knows a public key, the client proves with the seed that it has the other half.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_nkey_opens_and_another_one_does_not() {
+    let (known, other) = (KeyPair::new_user(), KeyPair::new_user());
+    let conf = format!("authorization {{ users = [ {{ nkey: \"{}\" }} ] }}", known.public_key());
+    let server = with_conf(&conf).await;
+    let with = |key: &KeyPair| {
+        let seed = key.seed().expect("it was made with one");
+        let credentials = Credentials::NKey(seed.clone());
+        assert!(!format!("{credentials:?}").contains(&seed), "a seed is not shown");
+        Options { credentials, ..options(&server) }
+    };
+    opens(with(&known)).await;
+    does_not_open(with(&other)).await;
+}
+
+/// A file of credentials as the operator of a NATS with accounts gives them out: who the account is, the operator has signed, and who the
+/// user is, the account.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_of_credentials_opens_and_one_of_another_account_does_not() {
+    let (operator, system, apps, stranger) =
+        (KeyPair::new_operator(), KeyPair::new_account(), KeyPair::new_account(), KeyPair::new_account());
+    let limits = json!({
+        "subs": -1, "data": -1, "payload": -1, "imports": -1, "exports": -1, "wildcards": true, "conn": -1, "leaf": -1,
+        "mem_storage": -1, "disk_storage": -1, "streams": -1, "consumer": -1,
+    });
+    let account = |key: &KeyPair, limits: &Value| {
+        token(&operator, &key.public_key(), json!({ "type": "account", "version": 2, "limits": limits }))
+    };
+    let unlimited = json!({ "subs": -1, "data": -1, "payload": -1, "imports": -1, "exports": -1, "wildcards": true, "conn": -1, "leaf": -1 });
+    let conf = format!(
+        "operator: \"{}\"\nsystem_account: \"{}\"\nresolver: MEMORY\nresolver_preload: {{ {}: \"{}\", {}: \"{}\" }}",
+        token(&operator, &operator.public_key(), json!({ "type": "operator", "version": 2 })),
+        system.public_key(),
+        system.public_key(),
+        account(&system, &unlimited),
+        apps.public_key(),
+        account(&apps, &limits),
+    );
+    let server = with_conf(&conf).await;
+    let dir = tempfile::tempdir().expect("a directory");
+    let with = |name: &str, account: &KeyPair| {
+        let user = KeyPair::new_user();
+        let is = json!({ "type": "user", "version": 2, "subs": -1, "data": -1, "payload": -1, "pub": {}, "sub": {} });
+        let file = dir.path().join(name);
+        let text = format!(
+            "-----BEGIN NATS USER JWT-----\n{}\n------END NATS USER JWT------\n\n\
+             -----BEGIN USER NKEY SEED-----\n{}\n------END USER NKEY SEED------\n",
+            token(account, &user.public_key(), is),
+            user.seed().expect("it was made with one"),
+        );
+        std::fs::write(&file, text).expect("a file");
+        Options { credentials: Credentials::File(file), ..options(&server) }
+    };
+    opens(with("apps.creds", &apps)).await;
+    does_not_open(with("stranger.creds", &stranger)).await;
+}
+
+/// What `by` says of `subject`, signed as NATS has it.
+fn token(by: &KeyPair, subject: &str, is: Value) -> String {
+    let claims = json!({ "jti": subject, "iat": 1_700_000_000, "iss": by.public_key(), "name": "test", "sub": subject, "nats": is });
+    let encoded = |text: String| BASE64URL_NOPAD.encode(text.as_bytes());
+    let header = encoded(json!({ "typ": "JWT", "alg": "ed25519-nkey" }).to_string());
+    let signed = format!("{header}.{}", encoded(claims.to_string()));
+    let signature = by.sign(signed.as_bytes()).expect("a private key");
+    format!("{signed}.{}", BASE64URL_NOPAD.encode(&signature))
 }
