@@ -9,6 +9,7 @@
 mod control;
 mod following;
 mod measure;
+mod reading;
 mod rebuild;
 mod removing;
 mod running;
@@ -23,6 +24,7 @@ pub use running::{Version, Versions};
 use tokio::sync::mpsc;
 
 use self::control::Change;
+use self::reading::Reading;
 use self::running::Running;
 use crate::carrier::Carrier;
 use crate::fetch::Feed;
@@ -81,8 +83,11 @@ pub struct Projection {
     active: Option<Running>,
     new: Option<Running>,
     flips_refused: u32,
-    /// A new version is to be built as soon as nothing is in its way.
+    /// A new version is to be built as soon as nothing is in its way, and whether only since the shape is another one.
     wanted: bool,
+    wanted_for_shape: bool,
+    /// Says to other instances which version is read here, while it runs.
+    reading: Option<Reading>,
     versions: Versions,
 }
 
@@ -183,6 +188,8 @@ impl Projection {
             new: None,
             flips_refused: 0,
             wanted: false,
+            wanted_for_shape: false,
+            reading: None,
             versions: Versions::default(),
         };
         projection.resume().await?;

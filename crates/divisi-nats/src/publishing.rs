@@ -94,6 +94,9 @@ impl<'a> Run<'a> {
         let _room = self.nats.connection.room(records.len(), self.nats.ack_within).await.ok_or_else(full)?;
         let life = self.nats.connection.life();
         let mut last = self.prove(records, outcomes).await?;
+        if outcomes.len() == records.len() {
+            return Ok(());
+        }
         let proved = outcomes.len().checked_sub(1).and_then(|stored| records.get(stored));
         let Some(id) = proved.map(|record| id_of(self.nats, record)) else { return Ok(()) };
         let proof = Proof { sequence: last, id };

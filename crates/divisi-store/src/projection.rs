@@ -19,9 +19,11 @@ pub struct ProjectionRow {
     pub building: Option<(u32, u32)>,
     /// The version that it took the place of, kept until then.
     pub previous: Option<(u32, Timestamp)>,
+    /// Whether the version that is being built is about to take over: the active one stands still.
+    pub flipping: bool,
 }
 
-const READ: &str = "SELECT active, shape, building, building_shape, previous, previous_until \
+const READ: &str = "SELECT active, shape, building, building_shape, previous, previous_until, state \
                     FROM divisi_projection WHERE name = $1";
 const CREATE: &str =
     "INSERT INTO divisi_projection (name, active, shape) VALUES ($1, 1, $2) ON CONFLICT DO NOTHING";
@@ -39,13 +41,14 @@ pub const STATEMENTS: [&str; 7] = [READ, CREATE, BUILD, STATE, HOLD, FLIP, FORGE
 
 /// The row, if the projection has been there before.
 pub async fn read(read: &mut Read, name: &str) -> Result<Option<ProjectionRow>, StoreError> {
-    type Columns = (u32, u32, Option<u32>, Option<u32>, Option<u32>, Option<Timestamp>);
+    type Columns = (u32, u32, Option<u32>, Option<u32>, Option<u32>, Option<Timestamp>, String);
     let row: Option<Columns> = read.query_opt(READ, params![name]).await?;
-    Ok(row.map(|(active, shape, building, building_shape, previous, until)| ProjectionRow {
+    Ok(row.map(|(active, shape, building, building_shape, previous, until, state)| ProjectionRow {
         active,
         shape,
         building: building.zip(building_shape),
         previous: previous.zip(until),
+        flipping: state == "flipping",
     }))
 }
 

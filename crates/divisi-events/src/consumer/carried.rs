@@ -124,6 +124,20 @@ impl Carried {
         }
         (self.epoch, self.list) = (epoch, list);
         self.beacon = None;
+        let others = marks.iter().filter(|(lane, _)| {
+            self.lanes.get(usize::from(lane.0)).is_some_and(|following| following.mine != mine.has(*lane))
+        });
+        let others: Vec<(Lane, Pos)> = others.map(|(lane, at)| (*lane, at.pos)).collect();
+        for (lane, at) in &others {
+            if mine.has(*lane) {
+                self.take_over(*lane, *at, hints, now);
+            } else {
+                self.give_away(*lane);
+            }
+        }
+        if !others.is_empty() {
+            self.subscribe_anew();
+        }
         for following in &mut self.lanes {
             following.forget(|lane, held| epochs::belongs(&self.list, lane, epoch, held));
         }

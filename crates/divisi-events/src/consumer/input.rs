@@ -306,6 +306,8 @@ impl Input {
             if let Some(next) = next {
                 self.asked = None;
                 self.lanes.iter_mut().for_each(|lane| lane.asked = false);
+                // It may hold a connection, and is not polled where this goes next.
+                self.sharing.again();
                 return next;
             }
         }

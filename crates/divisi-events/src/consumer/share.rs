@@ -113,10 +113,15 @@ impl LeasedLanes {
         self
     }
 
-    /// Whether an instance is there that keeps version `number` of the projection `consumer` up to date.
-    pub(crate) async fn is_kept(read: &mut Read, consumer: &str, number: u32) -> Result<bool, StoreError> {
+    /// Whether an instance other than `owner` is there that keeps version `number` of the projection `consumer` up to date.
+    pub(crate) async fn is_kept(
+        read: &mut Read,
+        consumer: &str,
+        number: u32,
+        owner: &str,
+    ) -> Result<bool, StoreError> {
         let here = format!("here/{consumer}{}/", version(number));
-        Ok(!lease::held(read, &here, lease::TTL).await?.is_empty())
+        Ok(lease::held(read, &here, lease::TTL).await?.iter().any(|(_, other)| other != owner))
     }
 
     /// Groups are looked at in order, by everybody: their rows are locked in one order.

@@ -6,17 +6,21 @@
 use std::time::Duration;
 
 use divisi_store::projection::{self as rows, ProjectionRow};
-use divisi_store::{Class, OpenError, Read, Store, StoreError, StoreErrorKind, Tx, TxFailed};
-use tokio::time::{sleep, timeout};
+use divisi_store::{
+    Class, Dialect, OpenError, Read, Store, StoreError, StoreErrorKind, Tx, TxFailed, params,
+};
+use tokio::time::sleep;
 use tracing::{info, warn};
 
 use crate::consumer::LeasedLanes;
 
-use super::rebuild::{FLIP_TIME, stop_running};
-use super::{Input, Projection, ProjectionError, open_version};
+use super::rebuild::stop_running;
+use super::{Projection, ProjectionError, open_version, reading};
 
 /// How often the row is looked at, where another instance may change it.
 const FOLLOW_EVERY: Duration = Duration::from_secs(1);
+/// How often it is looked whether the others' consumers stand still.
+const STILL_EVERY: Duration = Duration::from_millis(50);
 
 /// Why nothing was decided.
 enum Left {
@@ -53,122 +57,139 @@ impl Projection {
         self.control.backend().one_owner()
     }
 
+    /// Whether another instance has gone on to a version that can be read here, too.
+    pub(super) fn has_gone_on(&self) -> bool {
+        self.row.active != self.reads.0 && self.row.shape == self.spec.shape
+    }
+
+    /// Opens the version that another instance has gone on to; it is kept up to date here beside the one that is read, and read when it is
+    /// as far.
+    pub(super) async fn join(&mut self) {
+        let version = self.row.active;
+        match open_version(&self.spec, &self.stores, version).await {
+            Ok(store) => self.building = Some((version, store)),
+            Err(error) => {
+                warn!(projection.name = self.spec.name, error = &error as &dyn std::error::Error, "{error}");
+                sleep(FOLLOW_EVERY).await;
+                if let Some(row) = looked(&self.control, self.spec.name, &self.row).await {
+                    self.noticed(row).await;
+                }
+            }
+        }
+    }
+
+    /// Another instance has changed the row.
+    pub(super) async fn noticed(&mut self, row: ProjectionRow) {
+        if row.active != self.row.active && row.shape != self.spec.shape {
+            warn!(
+                projection.name = self.spec.name,
+                "another program of the service has built version {} with another shape; this one reads version {} and keeps it from being \
+                 removed: end it",
+                row.active,
+                self.reads.0
+            );
+        }
+        self.row = row;
+        self.tidy().await;
+    }
+
+    /// The same while version `number` is kept up to date beside the one that is read; whether it is to be given up.
+    pub(super) async fn noticed_beside(&mut self, row: ProjectionRow, number: u32, store: &Store) -> bool {
+        self.noticed(row).await;
+        let goes_on = self.row.active == number || self.row.building == Some((number, self.spec.shape));
+        if !goes_on {
+            self.give_up(store).await;
+        } else if self.row.flipping {
+            // It is about to take over everywhere.
+            stop_running(&mut self.active).await;
+        }
+        !goes_on
+    }
+
     /// Readers get a version from now on.
-    pub(super) fn takes_over(&mut self, version: u32, store: Store) {
+    pub(super) async fn takes_over(&mut self, version: u32, store: Store) {
         let replaced = self.model.switch(store);
         self.previous = Some((self.reads.0, replaced));
         self.reads = (version, self.spec.shape);
+        if let Some(reading) = &self.reading {
+            reading.goes_on(version);
+        }
         self.building = None;
         self.flips_refused = 0;
+        self.wanted &= !self.wanted_for_shape;
         info!(projection.name = self.spec.name, version, "readers see the new version");
+        self.tidy().await;
     }
 
     /// The version that was being built here is nobody's any more.
     pub(super) async fn give_up(&mut self, store: &Store) {
         self.building = None;
         store.close().await;
-        warn!(
+        info!(
             projection.name = self.spec.name,
-            "another program of the service builds another version; this one goes on with version {}",
-            self.reads.0
+            "another version is built instead; version {} is read until then", self.reads.0
         );
     }
 
-    /// Goes after another instance while nothing is built here; whether readers got another version. Until the new one is where the old one
-    /// is here, they have the old one.
-    pub(super) async fn follow(
-        &mut self,
-        row: ProjectionRow,
-        inputs: &[Input],
-    ) -> Result<bool, ProjectionError> {
-        let is_new = row.active != self.row.active && row.active != self.reads.0;
-        if is_new && row.shape == self.spec.shape {
-            let opened = open_version(&self.spec, &self.stores, row.active).await;
-            let store = match opened {
-                Ok(store) => store,
-                // It is looked at again: the row that is known here is still the one before.
-                Err(error) => {
-                    warn!(
-                        projection.name = self.spec.name,
-                        error = &error as &dyn std::error::Error,
-                        "{error}"
-                    );
-                    return Ok(false);
-                }
-            };
-            if !self.stands_behind(&store, inputs).await {
-                store.close().await;
-                self.active = self.start_old(inputs);
-                return Ok(false);
-            }
-            self.takes_over(row.active, store);
-        } else if is_new {
-            warn!(
-                projection.name = self.spec.name,
-                "another program of the service has built version {} with another shape; this one reads version {} for as long as that is kept: end it",
-                row.active,
-                self.reads.0
-            );
-        }
-        self.row = row;
-        self.close_forgotten().await;
-        Ok(is_new && self.reads.0 == self.row.active)
-    }
-
-    /// The same while version `number` is built here; whether that is over.
-    pub(super) async fn follow_while_building(
-        &mut self,
-        row: ProjectionRow,
-        (number, store): (u32, &Store),
-        inputs: &[Input],
-    ) -> bool {
-        let goes_on = row.building == Some((number, self.spec.shape));
-        if row.active == number {
-            if !self.stands_behind(store, inputs).await {
-                self.active = self.start_old(inputs);
-                return false;
-            }
-            self.row = row;
-            self.takes_over(number, store.clone());
-            self.close_forgotten().await;
-            return true;
-        }
-        self.row = row;
-        if !goes_on {
-            self.give_up(store).await;
-        }
-        self.close_forgotten().await;
-        !goes_on
-    }
-
-    /// Lets the version that is read stand still here; whether `store` reaches it in time.
-    async fn stands_behind(&mut self, store: &Store, inputs: &[Input]) -> bool {
-        stop_running(&mut self.active).await;
-        let mut lacks = None;
-        let reached = timeout(FLIP_TIME, self.reaches(store, inputs, &mut lacks)).await;
-        if !matches!(reached, Ok(Ok(()))) {
-            let why = lacks.unwrap_or_else(|| "it does not say where it is".to_owned());
-            tracing::debug!(
-                projection.name = self.spec.name,
-                "the version of another instance is not read yet: {why}"
-            );
-        }
-        matches!(reached, Ok(Ok(())))
-    }
-
-    /// Closes the version that was read before when another instance has removed it.
-    async fn close_forgotten(&mut self) {
+    /// Closes the version that was read before, if it is not the one that is kept for the way back any more, and removes it if nobody else
+    /// has.
+    async fn tidy(&mut self) {
         let kept = self.row.previous.map(|(version, _)| version);
-        if let Some((_, store)) = self.previous.take_if(|(version, _)| Some(*version) != kept) {
-            store.close().await;
+        let Some((version, store)) = self.previous.take_if(|(version, _)| Some(*version) != kept) else {
+            return;
+        };
+        store.close().await;
+        if self.is_alone() {
+            return;
+        }
+        let name = self.spec.name;
+        let removed = self.control.run(Class::Upkeep, async |tx: &mut Tx| {
+            let row = held(tx, name).await?;
+            let names = [
+                Some(row.active),
+                row.building.map(|(version, _)| version),
+                row.previous.map(|(version, _)| version),
+            ];
+            if names.contains(&Some(version)) { Ok(()) } else { self.remove_unread(tx, version).await }
+        });
+        let left = match removed.await {
+            Ok(_) => return,
+            Err(TxFailed::Body(Left::Remove(error))) => error.to_string(),
+            Err(
+                TxFailed::Body(Left::Store(error))
+                | TxFailed::DidNotHappen(error)
+                | TxFailed::MayHaveHappened(error),
+            ) => error.to_string(),
+        };
+        warn!(
+            projection.name = name,
+            projection.version = version,
+            "a version that nobody needs may be left behind: {left}"
+        );
+    }
+
+    /// Ready when no other instance keeps the version that is read up to date.
+    pub(super) async fn stands_still_everywhere(&self) -> Result<(), StoreError> {
+        let Some(owner) = self.control.backend().lease_owner() else { return Ok(()) };
+        let (reader, version) = (self.reader(), self.reads.0);
+        loop {
+            let kept: Result<bool, StoreError> = self
+                .control
+                .read(async |read: &mut Read| LeasedLanes::is_kept(read, &reader, version, &owner).await)
+                .await;
+            if !kept? {
+                return Ok(());
+            }
+            sleep(STILL_EVERY).await;
         }
     }
 
     /// Removes what is in the way of a new version and writes down that it is being built, or finds that another instance was first.
-    pub(super) async fn claim(&mut self, inputs: &[Input]) -> Result<(), ProjectionError> {
+    pub(super) async fn claim(&mut self) -> Result<(), ProjectionError> {
         if let Some((_, store)) = self.previous.take() {
             store.close().await;
         }
+        let reads = self.reads.0;
         let (name, shape, known) = (self.spec.name, self.spec.shape, self.row.active);
         let claimed = self.control.run(Class::Upkeep, async |tx: &mut Tx| {
             let row = held(tx, name).await?;
@@ -178,25 +199,24 @@ impl Projection {
             }
             let abandoned = row.building.map(|(version, _)| version);
             let version = abandoned.unwrap_or(row.active) + 1;
-            let previous = row.previous.map(|(version, _)| version);
+            // What is read here itself is removed when the new one is.
+            let previous = row.previous.map(|(version, _)| version).filter(|version| *version != reads);
             for removed in previous.into_iter().chain(abandoned).chain([version]) {
                 self.remove_unread(tx, removed).await?;
             }
-            rows::forget_previous(tx, name).await?;
+            if previous.is_some() {
+                rows::forget_previous(tx, name).await?;
+            }
             rows::build(tx, name, version, shape).await?;
             held(tx, name).await
         });
         let row = self.decided(claimed.await)?;
-        if row.active == known {
-            self.row = row;
-        } else {
-            self.follow(row, inputs).await?;
-        }
+        self.noticed(row).await;
         Ok(())
     }
 
     /// Removes the version before, if its time is over for all.
-    pub(super) async fn forget_among_others(&mut self, inputs: &[Input]) -> Result<(), ProjectionError> {
+    pub(super) async fn forget_among_others(&mut self) -> Result<(), ProjectionError> {
         let name = self.spec.name;
         let forgotten = self.control.run(Class::Upkeep, async |tx: &mut Tx| {
             let row = held(tx, name).await?;
@@ -207,17 +227,16 @@ impl Projection {
             held(tx, name).await
         });
         let row = self.decided(forgotten.await)?;
-        if row.active == self.row.active {
-            self.row = row;
-        } else {
-            self.follow(row, inputs).await?;
-        }
+        self.noticed(row).await;
         Ok(())
     }
 
-    /// Removes a version that no instance keeps up to date any more.
+    /// Removes a version that no other instance reads or keeps up to date any more.
     async fn remove_unread(&self, tx: &mut Tx, version: u32) -> Result<(), Left> {
-        if LeasedLanes::is_kept(tx, &self.reader(), version).await? {
+        let (reader, owner) = (self.reader(), self.control.backend().lease_owner().unwrap_or_default());
+        if reading::is_read(tx, &reader, version, &owner).await?
+            || LeasedLanes::is_kept(tx, &reader, version, &owner).await?
+        {
             let why = "another instance of the service still reads it";
             return Err(Left::Remove(
                 self.cannot_remove(version, StoreError::new(StoreErrorKind::Busy, why)),
@@ -257,6 +276,11 @@ impl Projection {
 
 async fn held(tx: &mut Tx, name: &str) -> Result<ProjectionRow, Left> {
     let row = rows::hold(tx, name).await?;
+    if tx.dialect() == Dialect::Postgres {
+        // A schema may be removed meanwhile, on another connection.
+        let sql = "SELECT set_config('idle_in_transaction_session_timeout', '60s', true)";
+        let _: Vec<(String,)> = tx.query(sql, params![]).await?;
+    }
     row.ok_or_else(|| {
         Left::Store(StoreError::new(
             StoreErrorKind::Other,

@@ -10,6 +10,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tracing::{info, warn};
 
 use super::control::Change;
+use super::reading::Reading;
 use super::removing::Removal;
 use super::running::Running;
 use super::{Input, Projection, ProjectionError, following, open_version};
@@ -19,6 +20,10 @@ use crate::consumer::{ConsumerOptions, LeasedLanes, Share};
 pub const BEHIND_MAX: i64 = 1_000;
 /// How long the old version may stand still while the new one reaches it.
 pub const FLIP_TIME: Duration = Duration::from_secs(2);
+/// The same where other instances must hear of it first, and let their consumers stand still.
+const FLIP_TIME_AMONG_OTHERS: Duration = Duration::from_secs(5);
+/// How long a version stands still for the sake of another instance, which may have died.
+const STILL_MAX: Duration = Duration::from_secs(10);
 /// How long to wait after the first flip that came to nothing; doubled each time, up to sixteen times as long.
 pub const FLIP_AGAIN: Duration = Duration::from_secs(10);
 /// How often a new version's way is measured.
@@ -31,7 +36,27 @@ pub const HISTORY_BATCH_EVENTS: usize = 500;
 enum Next {
     Stop,
     Rebuild,
+    /// Another instance has gone on to another version.
+    Join,
     Live,
+}
+
+/// Whether the version that is read stands still for another instance's sake.
+enum Still {
+    No,
+    Until(Instant),
+    /// It took too long: not again before the row says something else.
+    Enough,
+}
+
+impl Still {
+    /// Ready when it has lasted long enough.
+    async fn is_over(&self) {
+        match self {
+            Still::Until(until) => sleep_until(*until).await,
+            Still::No | Still::Enough => std::future::pending().await,
+        }
+    }
 }
 
 impl Projection {
@@ -50,8 +75,9 @@ impl Projection {
                 to = self.spec.shape,
                 "another shape: rebuilding"
             );
-            self.wanted = true;
+            (self.wanted, self.wanted_for_shape) = (true, true);
         }
+        self.reading = Reading::start(&self.control, self.reader(), self.reads.0);
         loop {
             let next = tokio::select! {
                 biased;
@@ -61,10 +87,14 @@ impl Projection {
             match next? {
                 Next::Stop => break,
                 Next::Rebuild => self.begin().await?,
+                Next::Join => self.join().await,
                 Next::Live => {}
             }
         }
         tokio::join!(stop_running(&mut self.active), stop_running(&mut self.new));
+        if let Some(reading) = self.reading.take() {
+            reading.end().await;
+        }
         self.close().await;
         Ok(())
     }
@@ -81,26 +111,45 @@ impl Projection {
     async fn live(&mut self, inputs: &[Input]) -> Result<Next, ProjectionError> {
         self.active = self.start_old(inputs);
         let mut removal = Removal::default();
+        let mut still = Still::No;
         loop {
+            if self.has_gone_on() {
+                stop_running(&mut self.active).await;
+                return Ok(Next::Join);
+            }
+            still = self.stands_still(still, inputs).await;
             let due = if self.wanted { Some(Instant::now()) } else { self.expires() };
             let due = removal.not_before(due);
             tokio::select! {
                 biased;
-                asked = self.rebuilds.recv() => self.wanted |= asked.is_some(),
+                Some(()) = self.rebuilds.recv() => (self.wanted, self.wanted_for_shape) = (true, false),
                 () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
-                    let removed = if self.wanted { self.make_way(inputs).await } else { self.forget_previous(inputs).await };
+                    let removed = if self.wanted { self.make_way().await } else { self.forget_previous().await };
                     if removal.went(self.spec.name, removed)? && self.wanted {
                         stop_running(&mut self.active).await;
                         return Ok(Next::Rebuild);
                     }
                 }
-                row = following::moved(&self.control, self.spec.name, &self.row) => {
-                    if self.follow(row, inputs).await? {
-                        return Ok(Next::Live);
-                    }
-                }
+                row = following::moved(&self.control, self.spec.name, &self.row) => self.noticed(row).await,
+                () = still.is_over() => still = Still::Enough,
                 () = ended(&mut self.active) => return Err(ProjectionError::Stopped { name: self.spec.name.to_owned() }),
             }
+        }
+    }
+
+    /// While another instance lets a version take over, the one that is read stands still here, too; not for long, since it may have died.
+    async fn stands_still(&mut self, still: Still, inputs: &[Input]) -> Still {
+        match (still, self.row.flipping && !self.is_alone()) {
+            (Still::No, true) => {
+                stop_running(&mut self.active).await;
+                Still::Until(Instant::now() + STILL_MAX)
+            }
+            (Still::Until(_), false) | (Still::Enough, _) if self.active.is_none() => {
+                self.active = self.start_old(inputs);
+                if self.row.flipping { Still::Enough } else { Still::No }
+            }
+            (Still::Enough, false) => Still::No,
+            (still, _) => still,
         }
     }
 
@@ -109,10 +158,10 @@ impl Projection {
         let versions = (&self.versions, number);
         let how = (self.share(number), history_options());
         self.new = Some(Running::start(&self.spec, versions, store.clone(), inputs, how));
-        self.active = self.start_old(inputs);
         loop {
+            self.keeps_old(number, inputs);
             if let Some(row) = self.near_the_end(&store, inputs).await? {
-                if self.follow_while_building(row, (number, &store), inputs).await {
+                if self.noticed_beside(row, number, &store).await {
                     stop_running(&mut self.new).await;
                     return Ok(Next::Live);
                 }
@@ -122,9 +171,27 @@ impl Projection {
                 stop_running(&mut self.new).await;
                 return Ok(Next::Live);
             }
+            self.keeps_old(number, inputs);
             let pause = FLIP_AGAIN * 2_u32.pow(self.flips_refused.min(4));
             self.flips_refused += 1;
-            sleep(pause).await;
+            tokio::select! {
+                () = sleep(pause) => {}
+                row = following::moved(&self.control, self.spec.name, &self.row) => {
+                    if self.noticed_beside(row, number, &store).await {
+                        stop_running(&mut self.new).await;
+                        return Ok(Next::Live);
+                    }
+                }
+                () = ended(&mut self.new) => return Err(ProjectionError::Stopped { name: self.spec.name.to_owned() }),
+            }
+        }
+    }
+
+    /// The old version goes on beside version `number`, if it does not stand still for that. One that others have gone on from stands still
+    /// until it is left here, too.
+    fn keeps_old(&mut self, number: u32, inputs: &[Input]) {
+        if self.active.is_none() && self.row.active != number && !self.row.flipping {
+            self.active = self.start_old(inputs);
         }
     }
 
@@ -166,7 +233,13 @@ impl Projection {
         failpoint::hit("rebuild.paused");
         let began = Instant::now();
         let mut lacks = None;
-        let reached = timeout(FLIP_TIME, self.reaches(store, inputs, &mut lacks)).await;
+        let limit = if self.is_alone() { FLIP_TIME } else { FLIP_TIME_AMONG_OTHERS };
+        let reached = timeout(limit, async {
+            lacks = Some("another instance goes on with the old version".to_owned());
+            self.stands_still_everywhere().await?;
+            self.reaches(store, inputs, &mut lacks).await
+        })
+        .await;
         let refused = match reached {
             Ok(Ok(())) => None,
             Ok(Err(error)) => Some(error.to_string()),
@@ -179,14 +252,13 @@ impl Projection {
                 began.elapsed()
             );
             self.change(Change::Flipping { version, flipping: false }).await?;
-            self.active = self.start_old(inputs);
             return Ok(false);
         }
         failpoint::hit("rebuild.before_flip");
         self.change(Change::Flip { version }).await?;
         failpoint::hit("rebuild.after_flip");
         if self.row.active == version {
-            self.takes_over(version, store.clone());
+            self.takes_over(version, store.clone()).await;
         } else {
             // Another program of the service has begun another one instead.
             self.give_up(store).await;
@@ -219,7 +291,7 @@ impl Projection {
     /// number of the new version; one that is being built already is left as it is.
     pub async fn begin_and_close(mut self) -> Result<u32, ProjectionError> {
         if self.building.is_none() {
-            self.make_way(&[]).await?;
+            self.make_way().await?;
             self.begin().await?;
         }
         let number = self.row.building.map_or(self.row.active, |(number, _)| number);
@@ -237,14 +309,17 @@ impl Projection {
             }
             // The program changed again meanwhile: what was built of the shape before is removed, and it begins anew. Where another
             // instance may be building it, only if what is there is of no use here.
-            Some(_) => self.wanted = self.is_alone() || self.row.shape != self.spec.shape,
+            Some(_) => {
+                self.wanted = self.is_alone() || self.row.shape != self.spec.shape;
+                self.wanted_for_shape = self.wanted;
+            }
             None => {}
         }
         Ok(())
     }
 
     /// The old version can go on only if its shape is the one that the handlers know; else it stands still and serves.
-    pub(super) fn start_old(&self, inputs: &[Input]) -> Option<Running> {
+    fn start_old(&self, inputs: &[Input]) -> Option<Running> {
         (self.reads.1 == self.spec.shape).then(|| self.start_active(inputs))
     }
 
@@ -270,7 +345,7 @@ impl Projection {
 
     /// Ready when the new version is as far as the old one in every lane, in the same epochs, and holds back no key
     /// that the old one does not. `lacks` says what it waits for. The old version stands still meanwhile.
-    pub(super) async fn reaches(
+    async fn reaches(
         &self,
         store: &Store,
         inputs: &[Input],

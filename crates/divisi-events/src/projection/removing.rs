@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::control::Change;
-use super::{Input, Projection, ProjectionError};
+use super::{Projection, ProjectionError};
 use crate::consumer::ConsumerOptions;
 
 /// How removing goes: what fails is tried again, later and later, for ever.
@@ -70,21 +70,21 @@ impl Projection {
     }
 
     /// Removes what is in the way of a new version: the one before, and what an earlier try may have left.
-    pub(super) async fn make_way(&mut self, inputs: &[Input]) -> Result<(), ProjectionError> {
+    pub(super) async fn make_way(&mut self) -> Result<(), ProjectionError> {
         if !self.is_alone() {
-            return self.claim(inputs).await;
+            return self.claim().await;
         }
-        self.forget_previous(inputs).await?;
+        self.forget_previous().await?;
         self.remove(self.row.active + 1).await
     }
 
-    pub(super) async fn forget_previous(&mut self, inputs: &[Input]) -> Result<(), ProjectionError> {
+    pub(super) async fn forget_previous(&mut self) -> Result<(), ProjectionError> {
         let Some((version, _)) = self.row.previous else { return Ok(()) };
         if let Some((_, store)) = self.previous.take() {
             store.close().await;
         }
         if !self.is_alone() {
-            return self.forget_among_others(inputs).await;
+            return self.forget_among_others().await;
         }
         self.remove(version).await?;
         self.change(Change::ForgetPrevious).await

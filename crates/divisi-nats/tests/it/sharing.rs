@@ -5,7 +5,7 @@ use std::sync::Arc;
 use divisi_events::conformance::Told;
 use divisi_events::consumer::{LaneSet, LaneState};
 use divisi_events::lane::Input;
-use divisi_store::Lane;
+use divisi_store::{Epoch, Lane};
 use futures_util::TryStreamExt;
 
 use crate::support::{PATIENCE, stranger, until};
@@ -43,6 +43,20 @@ async fn lanes_that_change_hands_stay_on_the_carrier_and_nothing_is_applied_twic
         until("both follow the server", PATIENCE, both, shared).await;
         until("it brings something", PATIENCE, async || world.by_carrier().await, |n| *n > before + 50).await;
     }
+    // One that had no lanes while the source began an epoch enters it when it gets some.
+    told[1].say(Some(LaneSet::NONE));
+    told[0].say(Some(LaneSet::ALL));
+    until("the second has none", PATIENCE, async || follows(&two).0, |n| *n == 0).await;
+    let epoch = world.shop.backend().begin_epoch(Epoch(0)).await.expect("an epoch begins");
+    until("the first enters it", PATIENCE, async || one.input().epoch, |entered| *entered == epoch).await;
+    told[0].say(Some(half(false)));
+    told[1].say(Some(half(true)));
+    until("the second enters it", PATIENCE, async || two.input().epoch, |entered| *entered == epoch).await;
+    let both = async || [follows(&one), follows(&two)];
+    let shared = |both: &[(usize, bool); 2]| both.iter().all(|(n, all)| *n >= 1 && *all);
+    until("both follow the server", PATIENCE, both, shared).await;
+    let handled = two.input().handled;
+    until("the second goes on", PATIENCE, async || two.input().handled, |n| *n > handled + 50).await;
     // The two newest subscriptions: the server forgets those before them by itself.
     let stream = stranger(&world.server).await.get_stream("evt_sales").await.expect("the stream");
     let mut consumers: Vec<_> = stream.consumers().try_collect().await.expect("its consumers");

@@ -94,6 +94,7 @@ async fn a_rebuild_ends_in_a_new_schema_that_has_everything_and_the_next_start_f
 
 /// One of several instances, and somebody who reads from it all the time.
 struct Instance {
+    control: Store,
     model: ReadModel,
     rebuild: Rebuild,
     stop: oneshot::Sender<()>,
@@ -134,7 +135,7 @@ impl Instance {
                 }
             }
         });
-        Instance { model, rebuild, stop, task, over, reading }
+        Instance { control, model, rebuild, stop, task, over, reading }
     }
 
     async fn stop(self) {
@@ -185,4 +186,48 @@ async fn instances_follow_each_other_from_version_to_version() {
     }
     one.stop().await;
     two.stop().await;
+}
+
+/// Whoever has built a version and is gone before the others have heard of it leaves it to them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_version_whose_builder_is_gone_is_gone_after_by_the_others() {
+    let databases = databases().await;
+    let stores = databases.stores();
+    let bank = stores.open(&StoreName::of("bank"), &schema()).await.expect("the bank opens");
+    let log = Log::new(bank.clone(), Listeners::none().allow(Moved::TOPIC, "desk"), LogOptions::default());
+    let (builds, follows) =
+        (Instance::start(&databases, &log).await, Instance::start(&databases, &log).await);
+    let desk = async |sql: &str| {
+        databases.server.sql_in(&databases.database("desk"), sql).await.expect("a look").trim().to_owned()
+    };
+    let mut n = 0;
+    let mut pay = async || {
+        for _ in 0..30 {
+            deposit(&bank, &format!("account-{}", n % 6), 1).await.expect("it commits");
+            n += 1;
+        }
+        n
+    };
+    pay().await;
+    assert!(builds.rebuild.ask());
+    while desk("SELECT active FROM divisi_projection").await != "2" {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    builds.over.store(true, Ordering::Release);
+    builds.task.abort();
+    builds.control.close().await;
+    let n = pay().await;
+    eventually("the other one folds it", async || seen(&follows.model).await, |seen| *seen == n).await;
+    // It reads the new version when it can make way for the next one.
+    assert!(follows.rebuild.ask());
+    let versions =
+        "SELECT string_agg(nspname, ' ' ORDER BY nspname) FROM pg_namespace WHERE nspname LIKE 'totals_v%'";
+    let until = tokio::time::Instant::now() + Duration::from_secs(60);
+    while desk(versions).await != "totals_v2 totals_v3" {
+        assert!(tokio::time::Instant::now() < until, "{}", desk(versions).await);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let n = pay().await;
+    eventually("it goes on", async || seen(&follows.model).await, |seen| *seen == n).await;
+    follows.stop().await;
 }
