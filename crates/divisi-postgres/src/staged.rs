@@ -17,6 +17,7 @@ use crate::epochs::{BEGIN, Reason, column, one};
 use crate::error::{OTHER_LIFE, code, open_error, store_error};
 use crate::link::{Ending, Link};
 use crate::place::{Place, refused};
+use crate::watch;
 
 /// How many events get their numbers in one transaction at the most: their lanes are locked so long.
 const AT_ONCE: i32 = 500;
@@ -32,12 +33,6 @@ const LEAVE_WITHIN: Duration = Duration::from_secs(5);
 const OTHERS_WITHIN: Duration = Duration::from_secs(3);
 
 const NUMBER: &str = "SELECT topic, lane, pos, epoch, type, schema_v, key, headers, payload, at FROM divisi_number_staged($1, $2)";
-/// Sessions that watch this schema, by their names ([`crate::watch`]), which the server cuts behind 63 bytes. One that has asked nothing for
-/// five seconds, and watches ask four times a second, is of a machine that is gone.
-const OTHERS: &str = "SELECT string_agg(pid || coalesce(' at ' || host(client_addr), ''), ', ') FROM pg_stat_activity \
-                      WHERE datname = current_database() AND state_change > clock_timestamp() - interval '5 s' \
-                      AND starts_with(application_name, 'divisi watch ') AND substr(application_name, 31) = left($1, 33)";
-
 /// Gives numbers until it is aborted; its owner is the store.
 pub(crate) async fn keep_numbering(core: Arc<Core>) {
     let mut failing = false;
@@ -172,7 +167,7 @@ async fn is_settled(core: &Core) -> Result<bool, StoreError> {
 /// The sessions of other processes that have the service open, if there are any.
 async fn others(core: &Core, place: &Place) -> Result<Option<String>, StoreError> {
     let mut link = core.begin(None, BEGIN).await?;
-    let row = one(link.ours(OTHERS, &[&place.schema]).await?)?;
+    let row = one(link.ours(watch::WATCHING, &[&place.schema]).await?)?;
     link.roll_back().await;
     column(&row, 0)
 }

@@ -45,6 +45,11 @@ const EPOCH: &str = "SELECT epoch FROM divisi_meta";
 const OTHERS: &str = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
                       AND starts_with(application_name, 'divisi watch ') AND pid <> pg_backend_pid() \
                       AND substr(current_setting('application_name'), 31) IN (substr(application_name, 31), substr(application_name, 14))";
+/// The sessions that watch a schema, for who does not; the server cuts names behind 63 bytes. One that has asked nothing for five seconds, and
+/// who has a log asks four times a second, is of a machine that is gone.
+pub(crate) const WATCHING: &str = "SELECT string_agg(pid || coalesce(' at ' || host(client_addr), ''), ', ') FROM pg_stat_activity \
+                                   WHERE datname = current_database() AND state_change > clock_timestamp() - interval '5 s' \
+                                   AND starts_with(application_name, 'divisi watch ') AND substr(application_name, 31) = left($1, 33)";
 /// The work of this session is nothing that must be on disk.
 const SETTINGS: &str = "SET synchronous_commit TO off; SET statement_timeout TO '10s'";
 

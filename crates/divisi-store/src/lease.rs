@@ -94,6 +94,16 @@ pub async fn held(read: &mut Read, prefix: &str, ttl: Duration) -> Result<Vec<(S
     read.query(HELD, params![prefix, micros(ttl), micros(RENEWED_WITHIN)]).await
 }
 
+/// Whether anybody but `owner` holds one of those leases.
+pub async fn is_held_by_others(
+    read: &mut Read,
+    prefix: &str,
+    ttl: Duration,
+    owner: &str,
+) -> Result<bool, StoreError> {
+    Ok(held(read, prefix, ttl).await?.iter().any(|(_, holder)| holder != owner))
+}
+
 /// Removes the leases whose names begin with `prefix` and whose time is over. Their tokens begin anew: it is for names whose tokens
 /// nobody compares.
 pub async fn forget(tx: &mut Tx, prefix: &str) -> Result<u64, StoreError> {

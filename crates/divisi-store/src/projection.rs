@@ -55,6 +55,11 @@ pub async fn read(read: &mut Read, name: &str) -> Result<Option<ProjectionRow>, 
 /// The row; a projection that was never there begins with version 1, of `shape`.
 pub async fn read_or_create(tx: &mut Tx, name: &str, shape: u32) -> Result<ProjectionRow, StoreError> {
     tx.execute(CREATE, params![name, shape]).await?;
+    read_again(tx, name).await
+}
+
+/// The row of a projection that has been there.
+pub async fn read_again(tx: &mut Tx, name: &str) -> Result<ProjectionRow, StoreError> {
     read(tx, name).await?.ok_or_else(|| {
         StoreError::new(crate::StoreErrorKind::Other, format!("the row of projection `{name}` vanished"))
     })
@@ -66,9 +71,9 @@ pub async fn build(tx: &mut Tx, name: &str, version: u32, shape: u32) -> Result<
 }
 
 /// The row, locked until the transaction ends: no other instance decides about versions meanwhile.
-pub async fn hold(tx: &mut Tx, name: &str) -> Result<Option<ProjectionRow>, StoreError> {
+pub async fn hold(tx: &mut Tx, name: &str) -> Result<ProjectionRow, StoreError> {
     tx.execute(HOLD, params![name]).await?;
-    read(tx, name).await
+    read_again(tx, name).await
 }
 
 /// The version that is being built is about to take the place of the active one, or is not after all. Nothing where it is not being built

@@ -121,7 +121,7 @@ impl LeasedLanes {
         owner: &str,
     ) -> Result<bool, StoreError> {
         let here = format!("here/{consumer}{}/", version(number));
-        Ok(lease::held(read, &here, lease::TTL).await?.iter().any(|(_, other)| other != owner))
+        lease::is_held_by_others(read, &here, lease::TTL, owner).await
     }
 
     /// Groups are looked at in order, by everybody: their rows are locked in one order.

@@ -76,7 +76,6 @@ impl Change {
             Change::Flip { version } => rows::flip(tx, name, version).await?,
             Change::ForgetPrevious => rows::forget_previous(tx, name).await?,
         }
-        let row = rows::read(tx, name).await?;
-        row.ok_or_else(|| StoreError::new(StoreErrorKind::Other, "the row of the projection vanished"))
+        rows::read_again(tx, name).await
     }
 }

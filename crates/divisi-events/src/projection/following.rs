@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use divisi_contract::error::Chain;
 use divisi_store::projection::{self as rows, ProjectionRow};
 use divisi_store::{
     Class, Dialect, OpenError, Read, Store, StoreError, StoreErrorKind, Tx, TxFailed, params,
@@ -150,22 +151,19 @@ impl Projection {
                 row.building.map(|(version, _)| version),
                 row.previous.map(|(version, _)| version),
             ];
-            if names.contains(&Some(version)) { Ok(()) } else { self.remove_unread(tx, version).await }
+            if !names.contains(&Some(version)) {
+                self.remove_unread(tx, version).await?;
+            }
+            Ok(row)
         });
-        let left = match removed.await {
-            Ok(_) => return,
-            Err(TxFailed::Body(Left::Remove(error))) => error.to_string(),
-            Err(
-                TxFailed::Body(Left::Store(error))
-                | TxFailed::DidNotHappen(error)
-                | TxFailed::MayHaveHappened(error),
-            ) => error.to_string(),
-        };
-        warn!(
-            projection.name = name,
-            projection.version = version,
-            "a version that nobody needs may be left behind: {left}"
-        );
+        if let Err(left) = self.decided(removed.await) {
+            warn!(
+                projection.name = name,
+                projection.version = version,
+                "a version that nobody needs may be left behind: {}",
+                Chain(&left)
+            );
+        }
     }
 
     /// Ready when no other instance keeps the version that is read up to date.
@@ -281,12 +279,7 @@ async fn held(tx: &mut Tx, name: &str) -> Result<ProjectionRow, Left> {
         let sql = "SELECT set_config('idle_in_transaction_session_timeout', '60s', true)";
         let _: Vec<(String,)> = tx.query(sql, params![]).await?;
     }
-    row.ok_or_else(|| {
-        Left::Store(StoreError::new(
-            StoreErrorKind::Other,
-            format!("the row of projection `{name}` vanished"),
-        ))
-    })
+    Ok(row)
 }
 
 impl From<StoreError> for Left {

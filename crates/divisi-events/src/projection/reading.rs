@@ -47,8 +47,7 @@ pub(super) async fn is_read(
     version: u32,
     owner: &str,
 ) -> Result<bool, StoreError> {
-    let held = lease::held(read, &prefix(reader, version), lease::TTL).await?;
-    Ok(held.iter().any(|(_, other)| other != owner))
+    lease::is_held_by_others(read, &prefix(reader, version), lease::TTL, owner).await
 }
 
 fn prefix(reader: &str, version: u32) -> String {

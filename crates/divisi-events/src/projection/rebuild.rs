@@ -41,24 +41,6 @@ enum Next {
     Live,
 }
 
-/// Whether the version that is read stands still for another instance's sake.
-enum Still {
-    No,
-    Until(Instant),
-    /// It took too long: not again before the row says something else.
-    Enough,
-}
-
-impl Still {
-    /// Ready when it has lasted long enough.
-    async fn is_over(&self) {
-        match self {
-            Still::Until(until) => sleep_until(*until).await,
-            Still::No | Still::Enough => std::future::pending().await,
-        }
-    }
-}
-
 impl Projection {
     /// Keeps the projection up to date until `stop`: folds what arrives, rebuilds when asked or when its shape changed.
     /// The batches under way end first, and the sources are told how far it is.
@@ -109,15 +91,24 @@ impl Projection {
     /// One version, kept up to date; the one before is removed when its time is over. A new one begins when it is wanted
     /// and nothing is in its way.
     async fn live(&mut self, inputs: &[Input]) -> Result<Next, ProjectionError> {
-        self.active = self.start_old(inputs);
         let mut removal = Removal::default();
-        let mut still = Still::No;
+        let mut flipping_since = None;
         loop {
             if self.has_gone_on() {
                 stop_running(&mut self.active).await;
                 return Ok(Next::Join);
             }
-            still = self.stands_still(still, inputs).await;
+            // While another instance lets a version take over, the one that is read stands still here, too; not for long, since it may have
+            // died.
+            let flipping = self.row.flipping && !self.is_alone();
+            flipping_since = flipping.then(|| flipping_since.unwrap_or_else(Instant::now));
+            let still_until =
+                flipping_since.map(|since| since + STILL_MAX).filter(|until| *until > Instant::now());
+            if still_until.is_some() {
+                stop_running(&mut self.active).await;
+            } else if self.active.is_none() {
+                self.active = self.start_old(inputs);
+            }
             let due = if self.wanted { Some(Instant::now()) } else { self.expires() };
             let due = removal.not_before(due);
             tokio::select! {
@@ -131,25 +122,9 @@ impl Projection {
                     }
                 }
                 row = following::moved(&self.control, self.spec.name, &self.row) => self.noticed(row).await,
-                () = still.is_over() => still = Still::Enough,
+                () = sleep_until(still_until.unwrap_or_else(Instant::now)), if still_until.is_some() => {}
                 () = ended(&mut self.active) => return Err(ProjectionError::Stopped { name: self.spec.name.to_owned() }),
             }
-        }
-    }
-
-    /// While another instance lets a version take over, the one that is read stands still here, too; not for long, since it may have died.
-    async fn stands_still(&mut self, still: Still, inputs: &[Input]) -> Still {
-        match (still, self.row.flipping && !self.is_alone()) {
-            (Still::No, true) => {
-                stop_running(&mut self.active).await;
-                Still::Until(Instant::now() + STILL_MAX)
-            }
-            (Still::Until(_), false) | (Still::Enough, _) if self.active.is_none() => {
-                self.active = self.start_old(inputs);
-                if self.row.flipping { Still::Enough } else { Still::No }
-            }
-            (Still::Enough, false) => Still::No,
-            (still, _) => still,
         }
     }
 
@@ -158,9 +133,14 @@ impl Projection {
         let versions = (&self.versions, number);
         let how = (self.share(number), history_options());
         self.new = Some(Running::start(&self.spec, versions, store.clone(), inputs, how));
+        let mut not_before = Instant::now();
         loop {
-            self.keeps_old(number, inputs);
-            if let Some(row) = self.near_the_end(&store, inputs).await? {
+            // The old version goes on, if it does not stand still for this one. One that others have gone on from stands still until it is
+            // left here, too.
+            if self.active.is_none() && self.row.active != number && !self.row.flipping {
+                self.active = self.start_old(inputs);
+            }
+            if let Some(row) = self.near_the_end(&store, inputs, not_before).await? {
                 if self.noticed_beside(row, number, &store).await {
                     stop_running(&mut self.new).await;
                     return Ok(Next::Live);
@@ -171,43 +151,31 @@ impl Projection {
                 stop_running(&mut self.new).await;
                 return Ok(Next::Live);
             }
-            self.keeps_old(number, inputs);
-            let pause = FLIP_AGAIN * 2_u32.pow(self.flips_refused.min(4));
+            not_before = Instant::now() + FLIP_AGAIN * 2_u32.pow(self.flips_refused.min(4));
             self.flips_refused += 1;
-            tokio::select! {
-                () = sleep(pause) => {}
-                row = following::moved(&self.control, self.spec.name, &self.row) => {
-                    if self.noticed_beside(row, number, &store).await {
-                        stop_running(&mut self.new).await;
-                        return Ok(Next::Live);
-                    }
-                }
-                () = ended(&mut self.new) => return Err(ProjectionError::Stopped { name: self.spec.name.to_owned() }),
-            }
         }
     }
 
-    /// The old version goes on beside version `number`, if it does not stand still for that. One that others have gone on from stands still
-    /// until it is left here, too.
-    fn keeps_old(&mut self, number: u32, inputs: &[Input]) {
-        if self.active.is_none() && self.row.active != number && !self.row.flipping {
-            self.active = self.start_old(inputs);
-        }
-    }
-
-    /// Waits until the new version is near the ends of all logs; or until another instance has changed the row, which it brings.
+    /// Waits until the new version is near the ends of all logs, and it is not before some moment; or until another instance has changed the
+    /// row, which it brings.
     async fn near_the_end(
         &mut self,
         store: &Store,
         inputs: &[Input],
+        not_before: Instant,
     ) -> Result<Option<ProjectionRow>, ProjectionError> {
         loop {
-            match self.behind(store, inputs).await {
-                Ok(behind) if behind < BEHIND_MAX => return Ok(None),
-                Ok(_) => {}
-                // A source that is away is waited for, and the consumer says so.
-                Err(error) => {
-                    tracing::debug!(projection.name = self.spec.name, "cannot measure the way yet: {error}")
+            if Instant::now() >= not_before {
+                match self.behind(store, inputs).await {
+                    Ok(behind) if behind < BEHIND_MAX => return Ok(None),
+                    Ok(_) => {}
+                    // A source that is away is waited for, and the consumer says so.
+                    Err(error) => {
+                        tracing::debug!(
+                            projection.name = self.spec.name,
+                            "cannot measure the way yet: {error}"
+                        )
+                    }
                 }
             }
             let look = Instant::now() + LOOK_EVERY;

@@ -80,17 +80,26 @@ pub(crate) fn options() -> Options {
 /// Looks until what is found is as wanted; says what it saw last if it never is.
 pub(crate) async fn eventually<T: std::fmt::Debug>(
     what: &str,
+    look: impl AsyncFnMut() -> T,
+    wanted: impl Fn(&T) -> bool,
+) -> T {
+    eventually_within(Duration::from_secs(20), what, look, wanted).await
+}
+
+/// The same with a patience of its own.
+pub(crate) async fn eventually_within<T: std::fmt::Debug>(
+    patience: Duration,
+    what: &str,
     mut look: impl AsyncFnMut() -> T,
     wanted: impl Fn(&T) -> bool,
 ) -> T {
-    const PATIENCE: Duration = Duration::from_secs(20);
-    let until = tokio::time::Instant::now() + PATIENCE;
+    let until = tokio::time::Instant::now() + patience;
     loop {
         let found = look().await;
         if wanted(&found) {
             return found;
         }
-        assert!(tokio::time::Instant::now() < until, "{what}: not within {PATIENCE:?}; last seen {found:?}");
+        assert!(tokio::time::Instant::now() < until, "{what}: not within {patience:?}; last seen {found:?}");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }

@@ -13,7 +13,7 @@ use divisi_store::{Migration, Read, Schema, Store, StoreError, StoreName, Stores
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use crate::fixture::{Databases, databases, eventually};
+use crate::fixture::{Databases, databases, eventually, eventually_within};
 
 const TOTALS: Migration = Migration::new(
     1,
@@ -210,9 +210,8 @@ async fn a_version_whose_builder_is_gone_is_gone_after_by_the_others() {
     };
     pay().await;
     assert!(builds.rebuild.ask());
-    while desk("SELECT active FROM divisi_projection").await != "2" {
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
+    let active = async || desk("SELECT active FROM divisi_projection").await;
+    eventually("the new version is read", active, |active| active == "2").await;
     builds.over.store(true, Ordering::Release);
     builds.task.abort();
     builds.control.close().await;
@@ -222,11 +221,9 @@ async fn a_version_whose_builder_is_gone_is_gone_after_by_the_others() {
     assert!(follows.rebuild.ask());
     let versions =
         "SELECT string_agg(nspname, ' ' ORDER BY nspname) FROM pg_namespace WHERE nspname LIKE 'totals_v%'";
-    let until = tokio::time::Instant::now() + Duration::from_secs(60);
-    while desk(versions).await != "totals_v2 totals_v3" {
-        assert!(tokio::time::Instant::now() < until, "{}", desk(versions).await);
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    let there = async || desk(versions).await;
+    let minute = Duration::from_secs(60);
+    eventually_within(minute, "it makes way", there, |there| there == "totals_v2 totals_v3").await;
     let n = pay().await;
     eventually("it goes on", async || seen(&follows.model).await, |seen| *seen == n).await;
     follows.stop().await;
