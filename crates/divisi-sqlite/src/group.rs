@@ -41,6 +41,7 @@ mod turn;
 mod waiting;
 
 use alone::Alone;
+use commit::Start;
 use waiting::Waiting;
 
 /// Who may run.
@@ -220,7 +221,9 @@ impl Gate {
             Left::Undone => {}
         }
         // Without a job, and nobody alone who will be polled, nobody else ends it.
-        let orphaned = !matches!(answer, Answer::Alone(_)) && !commit::start(self, &mut state);
+        let is_alone = matches!(answer, Answer::Alone(_));
+        let start = if is_alone { Start::default() } else { commit::start(self, &mut state) };
+        let orphaned = !is_alone && !state.group.has_job;
         if state.group.abandoned || orphaned {
             let closing = state.close(writer);
             drop(state);
@@ -231,6 +234,7 @@ impl Gate {
         state.writer = Some(writer);
         let next = state.next(&self.options);
         drop(state);
+        start.now();
         next.into_iter().for_each(Waker::wake);
         answer
     }
@@ -268,12 +272,14 @@ impl Gate {
             tokio::pin!(idle);
             // Registered before the look, or an end in between would not be seen.
             idle.as_mut().enable();
-            let (writer, wakers) = {
+            let (writer, wakers, start) = {
                 let mut state = self.lock();
                 state.closed = true;
-                if state.phase == Phase::Open {
-                    commit::start(self, &mut state);
-                }
+                let start = if state.phase == Phase::Open {
+                    commit::start(self, &mut state)
+                } else {
+                    Start::default()
+                };
                 let wakers = state.wake_for_close();
                 let writer = match (state.phase, state.writer.take()) {
                     (Phase::Idle, writer) => Some(writer),
@@ -282,8 +288,9 @@ impl Gate {
                         None
                     }
                 };
-                (writer, wakers)
+                (writer, wakers, start)
             };
+            start.now();
             wakers.into_iter().for_each(Waker::wake);
             if let Some(writer) = writer {
                 return writer;

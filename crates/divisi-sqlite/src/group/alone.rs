@@ -44,8 +44,13 @@ impl Alone {
             return None;
         }
         let has_company = state.group.members > 1 || state.waiting.expected() > 0;
-        if has_company && commit::start(&self.gate, &mut state) {
-            return None;
+        if has_company {
+            let start = commit::start(&self.gate, &mut state);
+            if state.group.has_job {
+                drop(state);
+                start.now();
+                return None;
+            }
         }
         let writer = state.writer.take()?;
         let closing = state.close(writer);
@@ -57,11 +62,14 @@ impl Alone {
 impl Drop for Alone {
     fn drop(&mut self) {
         let mut state = self.gate.lock();
-        let is_open = state.group.number == self.number && state.phase == Phase::Open;
-        if is_open
-            && !commit::start(&self.gate, &mut state)
-            && let Some(writer) = state.writer.take()
-        {
+        if state.group.number != self.number || state.phase != Phase::Open {
+            return;
+        }
+        let start = commit::start(&self.gate, &mut state);
+        if state.group.has_job {
+            drop(state);
+            start.now();
+        } else if let Some(writer) = state.writer.take() {
             let closing = state.close(writer);
             drop(state);
             Closing::new(Arc::clone(&self.gate), closing).abandon();

@@ -6,7 +6,7 @@ use std::task::{Poll, Waker};
 use std::time::Instant;
 
 use divisi_store::{StoreError, StoreErrorKind, failpoint};
-use tokio::runtime::RuntimeFlavor;
+use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::task;
 
 use super::{Ending, Gate, Group, Phase, State, alone, turn};
@@ -19,16 +19,31 @@ const LOOKS_IN_VAIN_MAX: u32 = 64;
 /// The share of the last COMMIT's time for which a group is held open for the members of the last one.
 const COMES_AGAIN_SHARE: u32 = 8;
 
-/// Starts the job of the group that is open, unless it has one; whether it has one now. Without a runtime there is none.
-pub(super) fn start(gate: &Arc<Gate>, state: &mut State) -> bool {
-    if !state.group.has_job
-        && let Some(runtime) = turn::runtime()
-    {
-        state.group.has_job = true;
-        // Owned by the gate: it ends with its group, and one that is dropped ends the group.
-        drop(runtime.spawn(job(Job { gate: Arc::clone(gate), number: state.group.number })));
+/// A job that is to be started as soon as the gate is not locked any more: a runtime that shuts down drops it at once, and one that is
+/// dropped looks at the gate.
+#[must_use]
+#[derive(Default)]
+pub(super) struct Start(Option<(Handle, Job)>);
+
+impl Start {
+    /// Starts it, if there is one.
+    pub(super) fn now(self) {
+        if let Some((runtime, new)) = self.0 {
+            // Owned by the gate: it ends with its group, and one that is dropped ends the group.
+            drop(runtime.spawn(job(new)));
+        }
     }
-    state.group.has_job
+}
+
+/// Gives the group that is open a job, unless it has one. Without a runtime there is none: `group.has_job` says it.
+pub(super) fn start(gate: &Arc<Gate>, state: &mut State) -> Start {
+    if state.group.has_job {
+        return Start(None);
+    }
+    let new =
+        turn::runtime().map(|runtime| (runtime, Job { gate: Arc::clone(gate), number: state.group.number }));
+    state.group.has_job = new.is_some();
+    Start(new)
 }
 
 /// Ends the group when it is dropped before it has done so itself.

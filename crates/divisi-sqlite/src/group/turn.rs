@@ -8,7 +8,8 @@ use std::time::Instant;
 use divisi_store::{Class, StoreError, StoreErrorKind};
 use tokio::runtime::Handle;
 
-use super::{Gate, Left, Phase, commit};
+use super::commit::{self, Start};
+use super::{Gate, Left, Phase};
 use crate::transaction::Member;
 
 /// A transaction that wants to begin. Dropped, it leaves its place in the queue.
@@ -58,13 +59,14 @@ impl Future for Turn {
             turn.ticket = Some(ticket);
             state.waiting.sleep(turn.class, ticket, task.waker().clone());
             gate.say_whether_awaited(&state);
-            let mut next = None;
+            let (mut start, mut next) = (Start::default(), None);
             if state.phase == Phase::Open {
                 // Who is refused waits for the group's end.
-                commit::start(&gate, &mut state);
+                start = commit::start(&gate, &mut state);
                 next = state.next(&gate.options);
             }
             drop(state);
+            start.now();
             next.into_iter().for_each(Waker::wake);
             return Poll::Pending;
         };
@@ -93,7 +95,8 @@ impl Future for Turn {
                 return Poll::Ready(Err(error));
             }
             if !alone {
-                commit::start(&gate, &mut gate.lock());
+                let start = commit::start(&gate, &mut gate.lock());
+                start.now();
             }
         }
         match writer.enter() {

@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
 use divisi_contract::{Answer, CallError, CauseKind, Keyed};
@@ -471,6 +471,32 @@ fn a_runtime_that_ends_undoes_what_nobody_was_promised() {
         deposit(&store, "b", 1).await.expect("the store goes on, on another runtime");
         assert_eq!(is_consistent(&store).await.into_keys().collect::<Vec<_>>(), ["b"]);
         Fixture { dir, store, backend }.close_and_check().await;
+    });
+}
+
+/// One that is alone and goes with its runtime asks it for a commit job, and the runtime takes none any more.
+#[test]
+fn one_that_is_alone_when_its_runtime_ends_holds_up_nobody() {
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let (ended, has_ended) = mpsc::channel();
+    std::thread::spawn(move || {
+        let dir = tempfile::tempdir().expect("a directory");
+        let first = runtime();
+        let (store, backend) = first.block_on(crate::fixture::open(&dir, fast()));
+        let alone = store.clone();
+        first.block_on(async move {
+            tokio::spawn(async move { member(&alone, "a".to_owned(), Does::Commits).await });
+            // It runs until it lets others run before it commits.
+            tokio::task::yield_now().await;
+        });
+        drop(first);
+        ended.send(Fixture { dir, store, backend })
+    });
+    let fixture = has_ended.recv_timeout(Duration::from_secs(20)).expect("the runtime ends");
+    runtime().block_on(async {
+        deposit(&fixture.store, "b", 1).await.expect("the store goes on, on another runtime");
+        assert_eq!(is_consistent(&fixture.store).await.into_keys().collect::<Vec<_>>(), ["b"]);
+        fixture.close_and_check().await;
     });
 }
 
