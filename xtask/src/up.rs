@@ -84,7 +84,7 @@ impl Up {
             started(wanted("nats"), |at| nats::Settings::new().directory(at).start()),
             started(wanted("kafka"), |at| kafka::Settings::new().directory(at).start()),
         );
-        let hint = "cannot start it; DIVISI_SERVERS names another directory for all of them";
+        let hint = "cannot start it; TEST_SERVERS_DIR names another directory for all of them";
         Ok(Up { postgres: postgres.context(hint)?, nats: nats.context(hint)?, kafka: kafka.context(hint)? })
     }
 

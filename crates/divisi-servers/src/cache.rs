@@ -6,9 +6,11 @@ use std::path::{Path, PathBuf};
 use crate::error::Error;
 
 /// Names another place for what is installed.
-const VARIABLE: &str = "DIVISI_SERVERS";
+///
+/// It does not begin with `DIVISI_`: an app that a test starts takes such a variable for a setting.
+const VARIABLE: &str = "TEST_SERVERS_DIR";
 
-/// Where servers and templates are kept: `$DIVISI_SERVERS`, else `servers` in cargo's target directory.
+/// Where servers and templates are kept: `$TEST_SERVERS_DIR`, else `servers` in cargo's target directory.
 ///
 /// Nothing is there that could not be made again.
 pub fn directory() -> PathBuf {
