@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use divisi_call::BoxFuture;
-use divisi_contract::{CallError, Context};
+use divisi_contract::{CallError, CauseKind, Context};
 use divisi_store::mutation::{self, Mutation};
 use divisi_store::{Epoch, Epochs, Lane, Pos, Record, Store, StoreError, failpoint};
 use tokio::time::{Instant, sleep, timeout};
@@ -118,6 +118,14 @@ pub enum RelayError {
     },
 }
 
+impl RelayError {
+    /// Whether the log only is not read any more because its service ends in order.
+    fn is_draining(&self) -> bool {
+        let RelayError::Log { source: CallError::NotRun(cause), .. } = self else { return false };
+        cause.kind == CauseKind::Draining
+    }
+}
+
 impl Relay {
     /// A relay of `lanes` of `topic`, from the log behind `feed` to `carrier`. `store` is the source's: it holds the
     /// cursor.
@@ -185,6 +193,11 @@ impl Relay {
                 Ok(Some(never)) => match never {},
                 Err(error @ RelayError::Fenced { .. }) => {
                     info!(event.topic = %self.topic, "{error}");
+                    sleep(RENEW_EVERY).await;
+                }
+                // The process ends, and says so itself; this relay is told next.
+                Err(error) if error.is_draining() => {
+                    debug!(event.topic = %self.topic, "{error}: the service is shutting down");
                     sleep(RENEW_EVERY).await;
                 }
                 Err(error) => {

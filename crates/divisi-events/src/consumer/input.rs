@@ -331,6 +331,10 @@ impl Input {
 
     /// Tells the source how far this went, since no question will. If it does not hear, it learns at the next start.
     async fn farewell(&mut self) {
+        if self.source.goes_on() {
+            debug!(consumer.name = %self.shared.name, event.source = %self.inbox.source, "progress is not told: nobody answers");
+            return;
+        }
         let lanes: Vec<LaneWanted> = self
             .lanes
             .iter()

@@ -40,6 +40,11 @@ impl Trouble {
         self.since.take().map(|since| now.duration_since(since))
     }
 
+    /// Whether the last attempt failed.
+    pub(super) fn goes_on(&self) -> bool {
+        self.attempts > 0
+    }
+
     /// Not before this; `None`: now.
     pub(super) fn until(&self, now: Instant) -> Option<Instant> {
         self.until.filter(|until| *until > now)
