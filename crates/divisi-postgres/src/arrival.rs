@@ -17,7 +17,7 @@ use crate::{connect, migrate};
 /// What stands behind the name of a service on its way here.
 pub(crate) const ARRIVING: &str = " (arriving)";
 /// What stands before the file in the place of the life of a server.
-const CAME_FROM: &str = "moved from ";
+pub(crate) const CAME_FROM: &str = "moved from ";
 
 /// What is at a place.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -11,7 +11,7 @@ use divisi_store::{
 use tokio::sync::{Notify, OnceCell, OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout};
 
-use crate::epochs::{self, Begun, Reason};
+use crate::epochs::{self, Begun, Reason, Why};
 use crate::error::store_error;
 use crate::link::{Link, Permits};
 use crate::options::Options;
@@ -150,14 +150,17 @@ impl Core {
         let begun = epochs::begin(link, reason, now, self.options.epochs_kept).await;
         match begun {
             Ok(begun) => {
-                let (Begun::Before(epoch) | Begun::First(epoch) | Begun::Another(epoch)) = begun;
+                let (Begun::Before(epoch) | Begun::First(epoch) | Begun::Another(epoch, _)) = begun;
                 match begun {
                     Begun::Before(_) => {}
                     Begun::First(_) => {
                         tracing::info!(service.name = %self.source, log.epoch = epoch.0, "the log of `{}` begins, with epoch {epoch}", self.source);
                     }
-                    Begun::Another(_) => {
-                        tracing::warn!(service.name = %self.source, log.epoch = epoch.0, "epoch {epoch} of the log of `{}` begins", self.source);
+                    Begun::Another(_, why @ Why::Moved) => {
+                        tracing::info!(service.name = %self.source, log.epoch = epoch.0, "epoch {epoch} of the log of `{}` begins: {why}", self.source);
+                    }
+                    Begun::Another(_, why) => {
+                        tracing::warn!(service.name = %self.source, log.epoch = epoch.0, "epoch {epoch} of the log of `{}` begins: {why}", self.source);
                     }
                 }
                 self.enter(epoch);

@@ -5,9 +5,11 @@
 //! to an older copy while it did not run. A machine that is put back while it runs, memory and all, keeps all three:
 //! after that an epoch is begun by hand.
 
+use std::fmt;
+
 use divisi_store::{Epoch, StoreError, StoreErrorKind, Timestamp};
 
-use crate::arrival::ARRIVING;
+use crate::arrival::{ARRIVING, CAME_FROM};
 use crate::link::{Ending, Link};
 
 /// Begins a transaction that may write.
@@ -29,8 +31,49 @@ pub(crate) enum Begun {
     Before(Epoch),
     /// It is the first of a new database.
     First(Epoch),
-    /// It follows another: the database went on, or back, to another life.
-    Another(Epoch),
+    /// It follows another.
+    Another(Epoch, Why),
+}
+
+/// Why an epoch follows another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Why {
+    /// The service has started for the first time where a move brought its database.
+    Moved,
+    /// The server is on another timeline: it was promoted, or restored to a point in time.
+    Timeline,
+    /// The server was started again, or another one has the database.
+    Started,
+    /// Somebody knows events that are not here, or an operator asked.
+    Asked,
+}
+
+impl Why {
+    /// What is different between the life that was noted and the one that is here.
+    fn between(known: &str, here: &str) -> Why {
+        // `divisi_identity`: the timeline, and when the server was started.
+        let timeline = |life: &str| life.rsplit('/').nth(1).map(str::to_owned);
+        match known {
+            _ if known.starts_with(CAME_FROM) => Why::Moved,
+            _ if timeline(known) != timeline(here) => Why::Timeline,
+            _ => Why::Started,
+        }
+    }
+}
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Why::Moved => "the service starts where its database was moved to",
+            Why::Timeline => {
+                "the database's server was promoted or restored, and may lack what was committed last"
+            }
+            Why::Started => {
+                "the database's server was started anew, and its files may be older than they were"
+            }
+            Why::Asked => "a reader knows events that it lacks, or an operator asked for it",
+        })
+    }
 }
 
 /// Begins an epoch in the transaction of `link` and commits it.
@@ -54,13 +97,13 @@ pub(crate) async fn begin(
         return Err(StoreError::new(StoreErrorKind::Closed, "the database was moved elsewhere meanwhile"));
     }
     let (stored, known, here): (i64, String, String) = (column(&row, 0)?, column(&row, 1)?, column(&row, 2)?);
-    let above = match reason {
+    let (above, why) = match reason {
         Reason::OtherLife if known == here && stored > 0 => {
             link.roll_back().await;
             return Ok(Begun::Before(Epoch(stored)));
         }
-        Reason::OtherLife => Epoch(stored),
-        Reason::Above(above) => above.max(Epoch(stored)),
+        Reason::OtherLife => (Epoch(stored), Why::between(&known, &here)),
+        Reason::Above(above) => (above.max(Epoch(stored)), Why::Asked),
     };
     let epoch = Epoch::begin(above, now);
     link.ours("UPDATE divisi_meta SET epoch = $1, db_identity = $2", &[&epoch.0, &here]).await?;
@@ -73,7 +116,7 @@ pub(crate) async fn begin(
     prune(&mut link, epoch, kept).await?;
     match link.commit(async |_| Ok(())).await {
         Ending::Committed(()) if stored == 0 => Ok(Begun::First(epoch)),
-        Ending::Committed(()) => Ok(Begun::Another(epoch)),
+        Ending::Committed(()) => Ok(Begun::Another(epoch, why)),
         Ending::Undone(error) | Ending::Unknown(error) => Err(error),
     }
 }
@@ -105,4 +148,24 @@ pub(crate) fn column<'a, T: tokio_postgres::types::FromSql<'a>>(
     n: usize,
 ) -> Result<T, StoreError> {
     row.try_get(n).map_err(crate::error::store_error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn why_an_epoch_begins_is_told_by_what_is_different() {
+        let here = "00000002/1700000000000001";
+        for (known, why) in [
+            ("moved from 01a2", Why::Moved),
+            ("00000001/1700000000000001", Why::Timeline),
+            ("00000002/1699999999999999", Why::Started),
+            // As the first version noted it, with the cluster before.
+            ("7312/00000002/1699999999999999", Why::Started),
+            ("7312/00000001/1699999999999999", Why::Timeline),
+        ] {
+            assert_eq!(Why::between(known, here), why, "{known}");
+        }
+    }
 }
