@@ -42,6 +42,19 @@ enum Tried {
     Done,
 }
 
+/// What one transaction did with a key.
+struct Redriven {
+    /// Its events that took effect.
+    n_events: u64,
+    /// Whether keys that waited for it are due now.
+    wake: bool,
+    tried: Tried,
+}
+
+impl Redriven {
+    const NOTHING: Redriven = Redriven { n_events: 0, wake: false, tried: Tried::Done };
+}
+
 /// Tries keys that are due until the consumer stops. The transactions under way end first.
 pub(super) async fn run(shared: Arc<Shared>, mut stop: watch::Receiver<bool>) {
     let mut trouble = Trouble::new(shared.options.backoff);
@@ -130,7 +143,10 @@ async fn redrive(shared: &Shared, inbox: &Inbox, key: &str, n_passing: u32) -> R
         }
     };
     match outcome {
-        Ok(((wake, tried), _)) => {
+        Ok((Redriven { n_events, wake, tried }, _)) => {
+            if n_events > 0 {
+                shared.board.redriven(inbox.source.as_str(), &inbox.topic, n_events);
+            }
             if wake {
                 shared.redrive.notify_one();
             }
@@ -155,24 +171,23 @@ async fn redrive(shared: &Shared, inbox: &Inbox, key: &str, n_passing: u32) -> R
     }
 }
 
-/// Runs the events of a key in order, behind the lock of its lane; whether keys that waited for it are due now, and
-/// what became of it.
+/// Runs the events of a key in order, behind the lock of its lane.
 async fn in_order(
     shared: &Shared,
     tx: &mut Tx,
     parking: Parking<'_>,
     n_passing: u32,
-) -> Result<(bool, Tried), StoreError> {
-    let Some(mut why) = locked(tx, parking).await? else { return Ok((false, Tried::Done)) };
+) -> Result<Redriven, StoreError> {
+    let Some(mut why) = locked(tx, parking).await? else { return Ok(Redriven::NOTHING) };
     let events = parking.events(tx, shared.options.batch_events_max.max(1)).await?;
     let (began, now) = (Clock::now(), tx.now());
-    let (mut last, mut n, mut failure) = (None, 0, None);
+    let (mut last, mut n_events, mut failure) = (None, 0, None);
     for record in &events {
-        if n > 0 && shared.span_max(tx).is_some_and(|max| began.elapsed() >= max) {
+        if n_events > 0 && shared.span_max(tx).is_some_and(|max| began.elapsed() >= max) {
             break;
         }
         match in_savepoint(shared, tx, record).await? {
-            Ok(()) => (last, n) = (Some(record), n + 1),
+            Ok(()) => (last, n_events) = (Some(record), n_events + 1),
             Err(failed) => {
                 failure = Some(failed);
                 break;
@@ -200,7 +215,7 @@ async fn in_order(
         // More of them than fit a turn: the rest is due now.
         None => parking.park(tx, &Why { state: State::Retrying, next_at: Some(now), ..why }).await?,
     }
-    Ok((wake, tried))
+    Ok(Redriven { n_events, wake, tried })
 }
 
 /// The whole transaction failed: one attempt more.

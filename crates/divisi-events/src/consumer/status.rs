@@ -39,7 +39,7 @@ pub struct InputStatus {
     pub repeats: u64,
     /// Records that arrived before something that comes before them, since the start.
     pub gaps: u64,
-    /// Events that were handled, since the start.
+    /// Events that were handled, since the start: at their turn, or later if they were parked.
     pub handled: u64,
     /// How often a lane went from the carrier to the log, since the start.
     pub falls: u64,
@@ -266,6 +266,17 @@ impl Board {
         if let Some(input) = self.lock().inputs.get_mut(place) {
             change(input);
         }
+        self.changed.send_replace(());
+    }
+
+    /// So many parked events were handled after all.
+    pub(super) fn redriven(&self, source: &str, topic: &str, n_events: u64) {
+        let mut status = self.lock();
+        let of = |input: &&mut InputStatus| input.source.as_str() == source && input.topic == topic;
+        if let Some(input) = status.inputs.iter_mut().find(of) {
+            input.handled += n_events;
+        }
+        drop(status);
         self.changed.send_replace(());
     }
 

@@ -122,6 +122,7 @@ pub async fn a_redrive_runs_in_order(stores: &dyn Stores) {
     bench.count("bad", 36..=40);
     bench.quiet(&running).await;
     bench.assert_once().await;
+    running.until("each was counted once", |status| status.inputs[0].handled == 40).await;
     let again = running.parked.redrive(COUNTER, Counted::TOPIC, "bad").await;
     assert!(matches!(again, Err(ParkedError::NotParked { .. })), "{again:?}");
 }
