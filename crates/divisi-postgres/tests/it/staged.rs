@@ -264,20 +264,40 @@ async fn a_service_is_direct_or_staged_and_never_both() {
     is_consistent(&direct).await;
 }
 
-/// A transaction of an account that announces, and takes a second before it commits.
+/// A transaction of an account that announces and commits when it is let go.
 async fn under_way(
     databases: &Databases,
     level: &str,
     balance: i64,
     announce: String,
 ) -> JoinHandle<Result<String, divisi_servers::Error>> {
+    // A sequence shows its value of now in every transaction, whatever it has seen when it began.
+    sql(databases, "DROP SEQUENCE IF EXISTS go; CREATE SEQUENCE go").await;
     let work = format!(
-        "BEGIN ISOLATION LEVEL {level}; UPDATE account SET balance = {balance} WHERE id = 'a'; SELECT {announce}; SELECT pg_sleep(1); COMMIT"
+        "BEGIN ISOLATION LEVEL {level}; UPDATE account SET balance = {balance} WHERE id = 'a'; SELECT {announce}; \
+         DO $$ BEGIN WHILE NOT (SELECT is_called FROM go) LOOP PERFORM pg_sleep(0.01); END LOOP; END $$; COMMIT"
     );
     let (server, database) = (databases.server.clone(), databases.database("bank"));
     let work = tokio::spawn(async move { server.sql_in(&database, work).await });
     eventually("it is under way", async || sql(databases, SLEEPING).await, |n| n == "1").await;
     work
+}
+
+/// Opens the bank beside a transaction that is under way, which is let go when the bank waits for it.
+async fn goes_over(
+    databases: &Databases,
+    isolation: Isolation,
+    under_way: JoinHandle<Result<String, divisi_servers::Error>>,
+) -> Store {
+    let waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    let let_go = async {
+        eventually("it waits for what is under way", async || sql(databases, waits).await, |n| n != "0")
+            .await;
+        sql(databases, "SELECT nextval('go')").await;
+    };
+    let (store, ()) = tokio::join!(bank(databases, isolation), let_go);
+    under_way.await.expect("no panic").expect("it commits");
+    store
 }
 
 /// Who goes over waits for what is under way the other way, and what that leaves comes first.
@@ -295,8 +315,7 @@ async fn who_goes_over_waits_for_what_is_under_way() {
         "divisi_append_one('accounts', {lane}, 0, 'Moved', 1, 'a', '{{}}', convert_to('{two}', 'UTF8'))"
     );
     let direct = under_way(&databases, "READ COMMITTED", 2, append).await;
-    let store = bank(&databases, Isolation::RepeatableRead).await;
-    direct.await.expect("no panic").expect("it commits");
+    let store = goes_over(&databases, Isolation::RepeatableRead, direct).await;
     assert_eq!(whole_log(&store).await.len(), 2);
     store.close().await;
     nobody_watches(&databases).await;
@@ -304,8 +323,7 @@ async fn who_goes_over_waits_for_what_is_under_way() {
         "divisi_stage('{{accounts}}', '{{{lane}}}', '{{1}}', '{{Moved}}', '{{1}}', '{{a}}', '{{\"{{}}\"}}', ARRAY[convert_to('{three}', 'UTF8')])"
     );
     let staged = under_way(&databases, "SERIALIZABLE", 3, stage).await;
-    let store = bank(&databases, Isolation::ReadCommitted).await;
-    staged.await.expect("no panic").expect("it commits");
+    let store = goes_over(&databases, Isolation::ReadCommitted, staged).await;
     assert_eq!((whole_log(&store).await.len(), &*n_staged(&databases).await), (3, "0"));
     deposit(&store, "a", 1).await.expect("it commits");
     is_consistent(&store).await;
