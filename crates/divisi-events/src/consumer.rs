@@ -226,11 +226,17 @@ impl Consumer {
             share: self.share,
         });
         let mut tasks = JoinSet::new();
+        let (redriving, redriven) = watch::channel(());
         for Wanted { place, source, topic, feed, carrier } in self.inputs {
             let inbox = Inbox { consumer: Arc::clone(&shared.name), source, topic: Arc::from(topic) };
-            tasks.spawn(Input::new(Arc::clone(&shared), inbox, feed, carrier, place, stop.clone()).run());
+            let input = Input::new(Arc::clone(&shared), inbox, feed, carrier, place, stop.clone());
+            tasks.spawn(input.run(redriven.clone()));
         }
-        tasks.spawn(redrive::run(shared, stop.clone()));
+        let redrive = redrive::run(shared, stop.clone());
+        tasks.spawn(async move {
+            redrive.await;
+            drop(redriving);
+        });
         tasks
     }
 }

@@ -22,6 +22,7 @@ use divisi_store::{Migration, OpenError, Read, Schema, Store, StoreError, StoreN
 pub use rebuild::{BEHIND_MAX, FLIP_AGAIN, FLIP_TIME, HISTORY_BATCH_EVENTS};
 pub use running::{Version, Versions};
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use self::control::Change;
 use self::reading::Reading;
@@ -83,10 +84,14 @@ pub struct Projection {
     active: Option<Running>,
     new: Option<Running>,
     flips_refused: u32,
+    /// Whether this instance lets a version take over at this moment.
+    flips: bool,
+    /// Since when the version that is read stands still for another instance that does.
+    still_since: Option<Instant>,
     /// A new version is to be built as soon as nothing is in its way, and whether only since the shape is another one.
     wanted: bool,
     wanted_for_shape: bool,
-    /// Says to other instances which version is read here, while it runs.
+    /// Says to other instances which version is read here, while it is open.
     reading: Option<Reading>,
     versions: Versions,
 }
@@ -170,8 +175,18 @@ impl Projection {
         stores: Arc<dyn Stores>,
         control: Store,
     ) -> Result<Projection, ProjectionError> {
-        let row = control::change(&control, spec.name, Change::Create { shape: spec.shape }).await?;
-        let active = open_version(&spec, &stores, row.active).await?;
+        let create = Change::Create { shape: spec.shape };
+        let (row, reading) = loop {
+            let row = control::change(&control, spec.name, &create).await?;
+            let failed = |source| ProjectionError::Control { name: spec.name.to_owned(), source };
+            // From here on nobody removes it, unless somebody has a moment ago.
+            let reading = Reading::start(&control, spec.reader(), row.active).await.map_err(failed)?;
+            if control::change(&control, spec.name, &create).await?.active == row.active {
+                break (row, reading);
+            }
+        };
+        let tables = if row.shape == spec.shape { Tables::Ours } else { Tables::AsFound };
+        let active = open_version(&spec, &stores, row.active, tables).await?;
         let (rebuild, rebuilds) = mpsc::channel(1);
         let mut projection = Projection {
             model: ReadModel { active: Arc::new(RwLock::new(active)) },
@@ -187,9 +202,11 @@ impl Projection {
             active: None,
             new: None,
             flips_refused: 0,
+            flips: false,
+            still_since: None,
             wanted: false,
             wanted_for_shape: false,
-            reading: None,
+            reading,
             versions: Versions::default(),
         };
         projection.resume().await?;
@@ -213,22 +230,37 @@ impl Projection {
 
     /// The name under which it listens, `query.posts`.
     pub fn reader(&self) -> Arc<str> {
-        format!("{}.{}", self.spec.service, self.spec.name).into()
+        self.spec.reader()
     }
 }
 
 impl ProjectionSpec {
+    fn reader(&self) -> Arc<str> {
+        format!("{}.{}", self.service, self.name).into()
+    }
+
     fn store_name(&self, version: u32) -> StoreName {
         StoreName::projection(&self.service, self.name, version)
     }
+}
+
+/// Whose tables a version has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Tables {
+    /// Those that this program knows.
+    Ours,
+    /// Those of a program with another shape, which may run beside this one or come back.
+    AsFound,
 }
 
 async fn open_version(
     spec: &ProjectionSpec,
     stores: &Arc<dyn Stores>,
     version: u32,
+    tables: Tables,
 ) -> Result<Store, ProjectionError> {
-    let schema = Schema { migrations: spec.migrations.clone(), ..Schema::default() };
+    let as_found = tables == Tables::AsFound;
+    let schema = Schema { migrations: spec.migrations.clone(), as_found, ..Schema::default() };
     stores.open(&spec.store_name(version), &schema).await.map_err(|source| ProjectionError::Open {
         name: spec.name.to_owned(),
         version,

@@ -89,6 +89,9 @@ impl Migrating<'_> {
         .await?;
         self.apply("divisi", &OWN).await?;
         self.whose(source).await?;
+        if schema.as_found {
+            return Ok(());
+        }
         self.apply("service", &schema.migrations).await
     }
 

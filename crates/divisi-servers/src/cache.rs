@@ -34,7 +34,8 @@ fn target_directory() -> PathBuf {
     match program.ancestors().find(|directory| is_marked(directory)) {
         Some(directory) => directory.to_owned(),
         None => {
-            let named = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| PathBuf::from("target"), PathBuf::from);
+            let named =
+                std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| PathBuf::from("target"), PathBuf::from);
             std::path::absolute(&named).unwrap_or(named)
         }
     }

@@ -36,7 +36,9 @@ pub(crate) fn migrate(
     .map_err(damaged)?;
     apply(link, what, "divisi", &OWN, now)?;
     whose(link, what, source)?;
-    apply(link, what, "service", &schema.migrations, now)?;
+    if !schema.as_found {
+        apply(link, what, "service", &schema.migrations, now)?;
+    }
     link.as_ours(|connection| declare(connection, what, schema, now))
 }
 

@@ -51,12 +51,30 @@ const HELD: &str = concat!(
     session_is_there!(),
     ") ORDER BY l.name"
 );
+/// When the server was started, and a while after that: what ran out while it did not run may be renewed by then.
+macro_rules! starts {
+    () => {
+        "(SELECT (extract(epoch FROM pg_postmaster_start_time()) * 1000000)::bigint AS started) AS server"
+    };
+}
+
+/// With what a session that is not listed any more holds, and what ran out while the server did not run.
+const HELD_STILL: &str = concat!(
+    "SELECT l.owner FROM divisi_lease AS l, ",
+    starts!(),
+    " WHERE starts_with(l.name, $1) AND l.expires_at > 0 AND (l.expires_at > divisi_now() \
+     OR (started + 2 * $2::bigint > divisi_now() AND l.expires_at > started - $2)) ORDER BY l.owner"
+);
 /// Nobody waits for a row that somebody else has locked.
-const FORGET: &str = "DELETE FROM divisi_lease WHERE name IN (SELECT name FROM divisi_lease \
-     WHERE starts_with(name, $1) AND expires_at <= divisi_now() FOR UPDATE SKIP LOCKED)";
+const FORGET: &str = concat!(
+    "DELETE FROM divisi_lease WHERE name IN (SELECT name FROM divisi_lease AS l, ",
+    starts!(),
+    " WHERE starts_with(l.name, $1) AND l.expires_at <= divisi_now() AND (l.expires_at = 0 OR started + 2 * $2::bigint <= divisi_now()) \
+     FOR UPDATE OF l SKIP LOCKED)"
+);
 
 /// Every statement of this family; only PostgreSQL has its table.
-pub const STATEMENTS: [&str; 7] = [TAKE, TAKE_FROM_GONE, HOLDS, LOCK, RELEASE, HELD, FORGET];
+pub const STATEMENTS: [&str; 8] = [TAKE, TAKE_FROM_GONE, HOLDS, LOCK, RELEASE, HELD, HELD_STILL, FORGET];
 
 /// The owner of leases whose process has a session named `divisi watch <session>`: they are free when that session has ended and none was
 /// renewed for [`RENEWED_WITHIN`], before their time.
@@ -104,10 +122,22 @@ pub async fn is_held_by_others(
     Ok(held(read, prefix, ttl).await?.iter().any(|(_, holder)| holder != owner))
 }
 
+/// Whether anybody but `owner` may hold one of those leases: before something is removed that its holder needs. It is not enough that a
+/// holder's session is gone, since it may be made anew, nor that a lease ran out while the server did not run.
+pub async fn may_be_held_by_others(
+    read: &mut Read,
+    prefix: &str,
+    ttl: Duration,
+    owner: &str,
+) -> Result<bool, StoreError> {
+    let holders: Vec<(String,)> = read.query(HELD_STILL, params![prefix, micros(ttl)]).await?;
+    Ok(holders.iter().any(|(holder,)| holder != owner))
+}
+
 /// Removes the leases whose names begin with `prefix` and whose time is over. Their tokens begin anew: it is for names whose tokens
 /// nobody compares.
 pub async fn forget(tx: &mut Tx, prefix: &str) -> Result<u64, StoreError> {
-    tx.execute(FORGET, params![prefix]).await
+    tx.execute(FORGET, params![prefix, micros(TTL)]).await
 }
 
 fn micros(span: Duration) -> i64 {

@@ -24,6 +24,9 @@ pub struct Migration {
 pub struct Schema {
     /// Its tables.
     pub migrations: Vec<Migration>,
+    /// Whether its tables are taken as they are found, since another program has made them: `migrations` are then neither
+    /// applied nor compared with what was.
+    pub as_found: bool,
     /// The topics that it owns, each with [`LANES`](divisi_contract::event::LANES) lanes.
     pub topics: Vec<&'static str>,
     /// Who reads them: `(reader, topic)`. They are registered from the first start, so that retention keeps what they

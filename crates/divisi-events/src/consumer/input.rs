@@ -135,8 +135,9 @@ impl Input {
         }
     }
 
-    /// Reads until the consumer stops. The batches under way end first.
-    pub(super) async fn run(mut self) {
+    /// Reads until the consumer stops. The batches under way end first, and so do parked keys that are tried, of which `redriven`
+    /// tells: who takes the lanes over, or looks how far this is, finds nothing under way.
+    pub(super) async fn run(mut self, mut redriven: watch::Receiver<()>) {
         let mut next = Next::Begin;
         loop {
             next = match next {
@@ -148,6 +149,7 @@ impl Input {
             };
         }
         self.drain().await;
+        while redriven.changed().await.is_ok() {}
         self.leave().await;
         self.farewell().await;
     }

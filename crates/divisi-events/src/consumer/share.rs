@@ -124,6 +124,17 @@ impl LeasedLanes {
         lease::is_held_by_others(read, &here, lease::TTL, owner).await
     }
 
+    /// Whether such an instance may be there, though nobody sees it at the moment.
+    pub(crate) async fn may_be_kept(
+        read: &mut Read,
+        consumer: &str,
+        number: u32,
+        owner: &str,
+    ) -> Result<bool, StoreError> {
+        let here = format!("here/{consumer}{}/", version(number));
+        lease::may_be_held_by_others(read, &here, lease::TTL, owner).await
+    }
+
     /// Groups are looked at in order, by everybody: their rows are locked in one order.
     async fn deal(&self, tx: &mut Tx, inbox: &Inbox) -> Result<Dealt, StoreError> {
         let (here, groups) = (self.here(inbox), self.groups(inbox));

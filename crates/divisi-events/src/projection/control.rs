@@ -3,16 +3,18 @@
 //! A rebuild must not end because the service's store was in trouble for a moment, or because a transaction that it
 //! shared a commit with went wrong. Every change of the row may be made twice, so it is made until it is there.
 
+use std::sync::Arc;
+
 use divisi_store::projection::{self as rows, ProjectionRow};
-use divisi_store::{Class, Store, StoreError, StoreErrorKind, Tx, TxFailed};
+use divisi_store::{Class, Read, Store, StoreError, StoreErrorKind, Tx, TxFailed};
 use tokio::time::sleep;
 use tracing::warn;
 
 use super::{Projection, ProjectionError};
-use crate::consumer::ConsumerOptions;
+use crate::consumer::{ConsumerOptions, LeasedLanes};
 
 /// What happens to a projection.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) enum Change {
     /// It is there, of this shape if it was not before.
     Create { shape: u32 },
@@ -20,16 +22,25 @@ pub(super) enum Change {
     Build { version: u32, shape: u32 },
     /// That version is about to take over, or is not after all.
     Flipping { version: u32, flipping: bool },
-    /// It has taken over.
-    Flip { version: u32 },
+    /// It has taken over, unless another instance does not stand still any more.
+    Flip { version: u32, old: Old },
     /// The version before is gone.
     ForgetPrevious,
+}
+
+/// The version that is to be left, as this instance keeps it up to date.
+#[derive(Debug, Clone)]
+pub(super) struct Old {
+    pub(super) reader: Arc<str>,
+    pub(super) version: u32,
+    /// Under which leases are held here; none where nobody else is.
+    pub(super) owner: Option<String>,
 }
 
 impl Projection {
     /// Changes the row, and knows it as it then is.
     pub(super) async fn change(&mut self, change: Change) -> Result<(), ProjectionError> {
-        self.row = self::change(&self.control, self.spec.name, change).await?;
+        self.row = self::change(&self.control, self.spec.name, &change).await?;
         Ok(())
     }
 }
@@ -38,7 +49,7 @@ impl Projection {
 pub(super) async fn change(
     control: &Store,
     name: &'static str,
-    change: Change,
+    change: &Change,
 ) -> Result<ProjectionRow, ProjectionError> {
     let backoff = ConsumerOptions::default().backoff;
     let mut attempts = 0;
@@ -62,18 +73,34 @@ pub(super) async fn change(
     }
 }
 
+impl Old {
+    /// Whether no other instance keeps it up to date.
+    pub(super) async fn stands_still(&self, read: &mut Read) -> Result<bool, StoreError> {
+        match &self.owner {
+            None => Ok(true),
+            Some(owner) => Ok(!LeasedLanes::is_kept(read, &self.reader, self.version, owner).await?),
+        }
+    }
+}
+
 /// Whether the same may work later: a machine that is busy makes even this take too long.
 fn passes(error: &StoreError) -> bool {
     error.is_transient() || error.kind == StoreErrorKind::TooLong
 }
 
 impl Change {
-    async fn make(self, tx: &mut Tx, name: &str) -> Result<ProjectionRow, StoreError> {
-        match self {
+    async fn make(&self, tx: &mut Tx, name: &str) -> Result<ProjectionRow, StoreError> {
+        match *self {
             Change::Create { shape } => return rows::read_or_create(tx, name, shape).await,
             Change::Build { version, shape } => rows::build(tx, name, version, shape).await?,
             Change::Flipping { version, flipping } => rows::flipping(tx, name, version, flipping).await?,
-            Change::Flip { version } => rows::flip(tx, name, version).await?,
+            Change::Flip { version, ref old } => {
+                // Behind the row's lock: whoever goes on with the old version has said so before, or finds it replaced.
+                let row = rows::hold(tx, name).await?;
+                if row.flipping && old.stands_still(tx).await? {
+                    rows::flip(tx, name, version).await?;
+                }
+            }
             Change::ForgetPrevious => rows::forget_previous(tx, name).await?,
         }
         rows::read_again(tx, name).await

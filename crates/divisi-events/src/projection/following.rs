@@ -8,18 +8,23 @@ use std::time::Duration;
 use divisi_contract::error::Chain;
 use divisi_store::projection::{self as rows, ProjectionRow};
 use divisi_store::{
-    Class, Dialect, OpenError, Read, Store, StoreError, StoreErrorKind, Tx, TxFailed, params,
+    Class, Dialect, OpenError, Read, Store, StoreError, StoreErrorKind, Tx, TxFailed, lease, params,
 };
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
 
 use crate::consumer::LeasedLanes;
 
+use super::control::Old;
 use super::rebuild::stop_running;
-use super::{Projection, ProjectionError, open_version, reading};
+use super::{Projection, ProjectionError, Tables, open_version, reading};
 
 /// How often the row is looked at, where another instance may change it.
 const FOLLOW_EVERY: Duration = Duration::from_secs(1);
+/// How long to wait before a version that could not be opened is opened again.
+const OPEN_AGAIN: Duration = Duration::from_secs(2);
+/// How many versions before the active one are looked for that nobody has removed.
+const SWEPT: u32 = 8;
 /// How often it is looked whether the others' consumers stand still.
 const STILL_EVERY: Duration = Duration::from_millis(50);
 
@@ -52,6 +57,26 @@ pub(super) async fn looked(control: &Store, name: &str, known: &ProjectionRow) -
     read.ok().flatten().filter(|row| row != known)
 }
 
+/// Ready when a version is being built, of this shape, that nobody has kept up to date for as long as a lease lasts: who began it is gone.
+pub(super) async fn abandoned(control: &Store, row: &ProjectionRow, (reader, shape): (&str, u32)) {
+    let (Some((version, building)), Some(owner)) = (row.building, control.backend().lease_owner()) else {
+        return std::future::pending().await;
+    };
+    if building != shape {
+        return std::future::pending().await;
+    }
+    let mut kept_at = Instant::now();
+    while kept_at.elapsed() < lease::TTL {
+        sleep(FOLLOW_EVERY).await;
+        let kept: Result<bool, StoreError> = control
+            .read(async |read: &mut Read| LeasedLanes::is_kept(read, reader, version, &owner).await)
+            .await;
+        if kept.unwrap_or(true) {
+            kept_at = Instant::now();
+        }
+    }
+}
+
 impl Projection {
     /// Whether no other instance can decide anything.
     pub(super) fn is_alone(&self) -> bool {
@@ -67,11 +92,10 @@ impl Projection {
     /// as far.
     pub(super) async fn join(&mut self) {
         let version = self.row.active;
-        match open_version(&self.spec, &self.stores, version).await {
+        match open_version(&self.spec, &self.stores, version, Tables::Ours).await {
             Ok(store) => self.building = Some((version, store)),
             Err(error) => {
-                warn!(projection.name = self.spec.name, error = &error as &dyn std::error::Error, "{error}");
-                sleep(FOLLOW_EVERY).await;
+                self.cannot_open(&error).await;
                 if let Some(row) = looked(&self.control, self.spec.name, &self.row).await {
                     self.noticed(row).await;
                 }
@@ -79,13 +103,24 @@ impl Projection {
         }
     }
 
+    /// The next version cannot be opened; the one that is read does not depend on it.
+    pub(super) async fn cannot_open(&self, error: &ProjectionError) {
+        warn!(
+            projection.name = self.spec.name,
+            "{}; trying it again, version {} is read until then",
+            Chain(error),
+            self.reads.0
+        );
+        sleep(OPEN_AGAIN).await;
+    }
+
     /// Another instance has changed the row.
     pub(super) async fn noticed(&mut self, row: ProjectionRow) {
         if row.active != self.row.active && row.shape != self.spec.shape {
             warn!(
                 projection.name = self.spec.name,
-                "another program of the service has built version {} with another shape; this one reads version {} and keeps it from being \
-                 removed: end it",
+                "another program of the service has built version {} with another shape; this one goes on with version {}: end whichever is \
+                 the older",
                 row.active,
                 self.reads.0
             );
@@ -156,7 +191,7 @@ impl Projection {
             }
             Ok(row)
         });
-        if let Err(left) = self.decided(removed.await) {
+        if let Err(left) = self.decided(removed.await, version) {
             warn!(
                 projection.name = name,
                 projection.version = version,
@@ -166,16 +201,21 @@ impl Projection {
         }
     }
 
+    /// The version that is read, as it is to be left.
+    pub(super) fn old(&self) -> Old {
+        Old { reader: self.reader(), version: self.reads.0, owner: self.control.backend().lease_owner() }
+    }
+
     /// Ready when no other instance keeps the version that is read up to date.
     pub(super) async fn stands_still_everywhere(&self) -> Result<(), StoreError> {
-        let Some(owner) = self.control.backend().lease_owner() else { return Ok(()) };
-        let (reader, version) = (self.reader(), self.reads.0);
+        let old = self.old();
+        if old.owner.is_none() {
+            return Ok(());
+        }
         loop {
-            let kept: Result<bool, StoreError> = self
-                .control
-                .read(async |read: &mut Read| LeasedLanes::is_kept(read, &reader, version, &owner).await)
-                .await;
-            if !kept? {
+            let still: Result<bool, StoreError> =
+                self.control.read(async |read: &mut Read| old.stands_still(read).await).await;
+            if still? {
                 return Ok(());
             }
             sleep(STILL_EVERY).await;
@@ -197,18 +237,35 @@ impl Projection {
             }
             let abandoned = row.building.map(|(version, _)| version);
             let version = abandoned.unwrap_or(row.active) + 1;
-            // What is read here itself is removed when the new one is.
-            let previous = row.previous.map(|(version, _)| version).filter(|version| *version != reads);
-            for removed in previous.into_iter().chain(abandoned).chain([version]) {
+            for removed in abandoned.into_iter().chain([version]) {
                 self.remove_unread(tx, removed).await?;
             }
-            if previous.is_some() {
+            // What is read elsewhere is removed by who reads it, once it has gone on; and what is read here, when the new one is.
+            for before in
+                (row.active.saturating_sub(SWEPT).max(1)..row.active).filter(|version| *version != reads)
+            {
+                if !self.is_there(before).await.map_err(Left::Remove)? {
+                    continue;
+                }
+                match self.remove_unread(tx, before).await {
+                    Err(Left::Remove(left)) => {
+                        info!(
+                            projection.name = name,
+                            projection.version = before,
+                            "left for later: {}",
+                            Chain(&left)
+                        );
+                    }
+                    other => other?,
+                }
+            }
+            if row.previous.is_some_and(|(version, _)| version != reads) {
                 rows::forget_previous(tx, name).await?;
             }
             rows::build(tx, name, version, shape).await?;
             held(tx, name).await
         });
-        let row = self.decided(claimed.await)?;
+        let row = self.decided(claimed.await, known + 1)?;
         self.noticed(row).await;
         Ok(())
     }
@@ -216,6 +273,7 @@ impl Projection {
     /// Removes the version before, if its time is over for all.
     pub(super) async fn forget_among_others(&mut self) -> Result<(), ProjectionError> {
         let name = self.spec.name;
+        let about = self.row.previous.map_or(self.row.active, |(version, _)| version);
         let forgotten = self.control.run(Class::Upkeep, async |tx: &mut Tx| {
             let row = held(tx, name).await?;
             let now = tx.now();
@@ -224,7 +282,7 @@ impl Projection {
             rows::forget_previous(tx, name).await?;
             held(tx, name).await
         });
-        let row = self.decided(forgotten.await)?;
+        let row = self.decided(forgotten.await, about)?;
         self.noticed(row).await;
         Ok(())
     }
@@ -233,9 +291,9 @@ impl Projection {
     async fn remove_unread(&self, tx: &mut Tx, version: u32) -> Result<(), Left> {
         let (reader, owner) = (self.reader(), self.control.backend().lease_owner().unwrap_or_default());
         if reading::is_read(tx, &reader, version, &owner).await?
-            || LeasedLanes::is_kept(tx, &reader, version, &owner).await?
+            || LeasedLanes::may_be_kept(tx, &reader, version, &owner).await?
         {
-            let why = "another instance of the service still reads it";
+            let why = "another instance of the service reads it or keeps it up to date";
             return Err(Left::Remove(
                 self.cannot_remove(version, StoreError::new(StoreErrorKind::Busy, why)),
             ));
@@ -249,10 +307,11 @@ impl Projection {
         ProjectionError::Remove { name, version, source: OpenError::Other { what, source } }
     }
 
-    /// What was decided. Trouble that passes is one of removing: it is tried again.
+    /// What was decided. Trouble that passes is one of removing version `about`: it is tried again.
     fn decided<P>(
         &self,
         outcome: Result<(ProjectionRow, P), TxFailed<Left>>,
+        about: u32,
     ) -> Result<ProjectionRow, ProjectionError> {
         let source = match outcome {
             Ok((row, _)) => return Ok(row),
@@ -264,8 +323,7 @@ impl Projection {
             ) => error,
         };
         Err(if source.is_transient() || source.kind == StoreErrorKind::TooLong {
-            let version = self.row.previous.map_or(self.row.active, |(version, _)| version);
-            self.cannot_remove(version, source)
+            self.cannot_remove(about, source)
         } else {
             ProjectionError::Control { name: self.spec.name.to_owned(), source }
         })

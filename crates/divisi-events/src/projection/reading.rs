@@ -19,12 +19,22 @@ pub(super) struct Reading {
 }
 
 impl Reading {
-    /// Says it from now on, where somebody else may be there to hear it.
-    pub(super) fn start(control: &Store, reader: Arc<str>, version: u32) -> Option<Reading> {
-        let owner = control.backend().lease_owner()?;
+    /// Says it from now on, where somebody else may be there to hear it: when it returns, it is said.
+    pub(super) async fn start(
+        control: &Store,
+        reader: Arc<str>,
+        version: u32,
+    ) -> Result<Option<Reading>, StoreError> {
+        let Some(owner) = control.backend().lease_owner() else { return Ok(None) };
+        let said = control.run(Class::Upkeep, async |tx: &mut Tx| {
+            // Every process that was ever killed has left a row.
+            lease::forget(tx, &format!("reads/{reader} v")).await?;
+            lease::take(tx, &format!("{}{owner}", prefix(&reader, version)), &owner, lease::TTL).await
+        });
+        said.await.map_err(TxFailed::into_error)?;
         let (version, versions) = watch::channel(version);
         let task = tokio::spawn(keep(control.clone(), reader, owner, versions));
-        Some(Reading { version, task })
+        Ok(Some(Reading { version, task }))
     }
 
     /// Another version is read.
@@ -40,14 +50,14 @@ impl Reading {
     }
 }
 
-/// Whether an instance other than `owner` reads a version.
+/// Whether an instance other than `owner` may read a version.
 pub(super) async fn is_read(
     read: &mut Read,
     reader: &str,
     version: u32,
     owner: &str,
 ) -> Result<bool, StoreError> {
-    lease::is_held_by_others(read, &prefix(reader, version), lease::TTL, owner).await
+    lease::may_be_held_by_others(read, &prefix(reader, version), lease::TTL, owner).await
 }
 
 fn prefix(reader: &str, version: u32) -> String {

@@ -4,16 +4,16 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use divisi_contract::error::Chain;
 use divisi_store::projection::ProjectionRow;
 use divisi_store::{Store, StoreError, failpoint};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tracing::{info, warn};
 
 use super::control::Change;
-use super::reading::Reading;
 use super::removing::Removal;
 use super::running::Running;
-use super::{Input, Projection, ProjectionError, following, open_version};
+use super::{Input, Projection, ProjectionError, Tables, following, open_version};
 use crate::consumer::{ConsumerOptions, LeasedLanes, Share};
 
 /// How far behind the sources' ends a new version may be when the flip begins.
@@ -26,11 +26,23 @@ const FLIP_TIME_AMONG_OTHERS: Duration = Duration::from_secs(5);
 const STILL_MAX: Duration = Duration::from_secs(10);
 /// How long to wait after the first flip that came to nothing; doubled each time, up to sixteen times as long.
 pub const FLIP_AGAIN: Duration = Duration::from_secs(10);
+/// How long to wait after an instance could not go on to the version that the others have taken.
+const TAKE_AGAIN: Duration = Duration::from_secs(1);
 /// How often a new version's way is measured.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// Events of one transaction while history is read: bigger than live, since nobody waits for one of them.
 pub const HISTORY_BATCH_EVENTS: usize = 500;
+
+/// What there is to do beside a version that is being built.
+enum Near {
+    /// It may take over.
+    Ready,
+    /// Another instance has changed the row.
+    Moved(ProjectionRow),
+    /// Time has passed.
+    Look,
+}
 
 /// What ended a state.
 enum Next {
@@ -59,7 +71,6 @@ impl Projection {
             );
             (self.wanted, self.wanted_for_shape) = (true, true);
         }
-        self.reading = Reading::start(&self.control, self.reader(), self.reads.0);
         loop {
             let next = tokio::select! {
                 biased;
@@ -74,6 +85,7 @@ impl Projection {
             }
         }
         tokio::join!(stop_running(&mut self.active), stop_running(&mut self.new));
+        self.flips_no_more().await;
         if let Some(reading) = self.reading.take() {
             reading.end().await;
         }
@@ -91,19 +103,13 @@ impl Projection {
     /// One version, kept up to date; the one before is removed when its time is over. A new one begins when it is wanted
     /// and nothing is in its way.
     async fn live(&mut self, inputs: &[Input]) -> Result<Next, ProjectionError> {
-        let mut removal = Removal::default();
-        let mut flipping_since = None;
+        let (mut removal, reader) = (Removal::default(), self.reader());
         loop {
             if self.has_gone_on() {
                 stop_running(&mut self.active).await;
                 return Ok(Next::Join);
             }
-            // While another instance lets a version take over, the one that is read stands still here, too; not for long, since it may have
-            // died.
-            let flipping = self.row.flipping && !self.is_alone();
-            flipping_since = flipping.then(|| flipping_since.unwrap_or_else(Instant::now));
-            let still_until =
-                flipping_since.map(|since| since + STILL_MAX).filter(|until| *until > Instant::now());
+            let still_until = self.stands_still_until();
             if still_until.is_some() {
                 stop_running(&mut self.active).await;
             } else if self.active.is_none() {
@@ -122,6 +128,10 @@ impl Projection {
                     }
                 }
                 row = following::moved(&self.control, self.spec.name, &self.row) => self.noticed(row).await,
+                () = following::abandoned(&self.control, &self.row, (&reader, self.spec.shape)), if !self.wanted => {
+                    info!(projection.name = self.spec.name, "who was building a new version is gone, it is built here");
+                    (self.wanted, self.wanted_for_shape) = (true, false);
+                }
                 () = sleep_until(still_until.unwrap_or_else(Instant::now)), if still_until.is_some() => {}
                 () = ended(&mut self.active) => return Err(ProjectionError::Stopped { name: self.spec.name.to_owned() }),
             }
@@ -137,37 +147,62 @@ impl Projection {
         loop {
             // The old version goes on, if it does not stand still for this one. One that others have gone on from stands still until it is
             // left here, too.
-            if self.active.is_none() && self.row.active != number && !self.row.flipping {
+            let still_until = self.stands_still_until();
+            if self.active.is_none() && self.row.active != number && still_until.is_none() {
                 self.active = self.start_old(inputs);
             }
-            if let Some(row) = self.near_the_end(&store, inputs, not_before).await? {
-                if self.noticed_beside(row, number, &store).await {
-                    stop_running(&mut self.new).await;
-                    return Ok(Next::Live);
+            match self.near_the_end(&store, inputs, (not_before, still_until)).await? {
+                Near::Ready => {}
+                Near::Look => continue,
+                Near::Moved(row) => {
+                    if self.noticed_beside(row, number, &store).await {
+                        stop_running(&mut self.new).await;
+                        return Ok(Next::Live);
+                    }
+                    if self.row.active == number {
+                        not_before = Instant::now();
+                    }
+                    continue;
                 }
-                continue;
             }
             if self.flip(number, &store, inputs).await? {
                 stop_running(&mut self.new).await;
                 return Ok(Next::Live);
             }
-            not_before = Instant::now() + FLIP_AGAIN * 2_u32.pow(self.flips_refused.min(4));
+            // Where others have taken it already, nobody stands still for this one.
+            let pause = if self.row.active == number {
+                TAKE_AGAIN
+            } else {
+                FLIP_AGAIN * 2_u32.pow(self.flips_refused.min(4))
+            };
+            not_before = Instant::now() + pause;
             self.flips_refused += 1;
         }
     }
 
-    /// Waits until the new version is near the ends of all logs, and it is not before some moment; or until another instance has changed the
-    /// row, which it brings.
+    /// Until when the version that is read stands still here, too, since another instance lets a version take over; not for long, since that
+    /// one may have died.
+    fn stands_still_until(&mut self) -> Option<Instant> {
+        let flipping = self.row.flipping && !self.is_alone();
+        self.still_since = flipping.then(|| self.still_since.unwrap_or_else(Instant::now));
+        self.still_since.map(|since| since + STILL_MAX).filter(|until| *until > Instant::now())
+    }
+
+    /// Waits until the new version is near the ends of all logs, and it is not before some moment; or until there is something else to look
+    /// at.
     async fn near_the_end(
         &mut self,
         store: &Store,
         inputs: &[Input],
-        not_before: Instant,
-    ) -> Result<Option<ProjectionRow>, ProjectionError> {
+        (not_before, still_until): (Instant, Option<Instant>),
+    ) -> Result<Near, ProjectionError> {
         loop {
+            if still_until.is_some_and(|until| until <= Instant::now()) {
+                return Ok(Near::Look);
+            }
             if Instant::now() >= not_before {
                 match self.behind(store, inputs).await {
-                    Ok(behind) if behind < BEHIND_MAX => return Ok(None),
+                    Ok(behind) if behind < BEHIND_MAX => return Ok(Near::Ready),
                     Ok(_) => {}
                     // A source that is away is waited for, and the consumer says so.
                     Err(error) => {
@@ -182,9 +217,10 @@ impl Projection {
             tokio::select! {
                 biased;
                 () = ended(&mut self.new) => return Err(ProjectionError::Stopped { name: self.spec.name.to_owned() }),
+                () = ended(&mut self.active) => return Err(ProjectionError::Stopped { name: self.spec.name.to_owned() }),
                 row = following::looked(&self.control, self.spec.name, &self.row) => {
-                    if row.is_some() {
-                        return Ok(row);
+                    if let Some(row) = row {
+                        return Ok(Near::Moved(row));
                     }
                     sleep_until(look).await;
                 }
@@ -193,37 +229,51 @@ impl Projection {
     }
 
     /// The old version stands still, the new one reaches it, readers get the new one. `false`: not in time.
+    ///
+    /// Where other instances have taken it already, readers here get it as soon as it has what the old one has.
     async fn flip(&mut self, version: u32, store: &Store, inputs: &[Input]) -> Result<bool, ProjectionError> {
         failpoint::hit("rebuild.caught_up");
         let name = self.spec.name;
-        self.change(Change::Flipping { version, flipping: true }).await?;
+        let is_taken = self.row.active == version;
+        if !is_taken {
+            self.flips = true;
+            self.change(Change::Flipping { version, flipping: true }).await?;
+        }
         stop_running(&mut self.active).await;
         failpoint::hit("rebuild.paused");
         let began = Instant::now();
         let mut lacks = None;
         let limit = if self.is_alone() { FLIP_TIME } else { FLIP_TIME_AMONG_OTHERS };
         let reached = timeout(limit, async {
-            lacks = Some("another instance goes on with the old version".to_owned());
-            self.stands_still_everywhere().await?;
+            if !is_taken {
+                lacks = Some("another instance goes on with the old version".to_owned());
+                self.stands_still_everywhere().await?;
+            }
             self.reaches(store, inputs, &mut lacks).await
         })
         .await;
-        let refused = match reached {
+        let mut refused = match reached {
             Ok(Ok(())) => None,
             Ok(Err(error)) => Some(error.to_string()),
             Err(_) => Some(lacks.unwrap_or_else(|| "the old version does not say where it is".to_owned())),
         };
+        failpoint::hit("rebuild.before_flip");
+        if refused.is_none() && !is_taken {
+            self.change(Change::Flip { version, old: self.old() }).await?;
+            if self.row.building == Some((version, self.spec.shape)) {
+                refused = Some("another instance goes on with the old version again".to_owned());
+            }
+        }
         if let Some(why) = refused {
             warn!(
                 projection.name = name,
                 "the new version does not take over yet, after {:?}: {why}",
                 began.elapsed()
             );
-            self.change(Change::Flipping { version, flipping: false }).await?;
+            self.flips_no_more().await;
             return Ok(false);
         }
-        failpoint::hit("rebuild.before_flip");
-        self.change(Change::Flip { version }).await?;
+        self.flips = false;
         failpoint::hit("rebuild.after_flip");
         if self.row.active == version {
             self.takes_over(version, store.clone()).await;
@@ -232,6 +282,24 @@ impl Projection {
             self.give_up(store).await;
         }
         Ok(true)
+    }
+
+    /// Takes back that a version is about to take over, if this instance has said so.
+    async fn flips_no_more(&mut self) {
+        if !std::mem::take(&mut self.flips) {
+            return;
+        }
+        let Some((version, _)) = self.row.building else { return };
+        let back = self.change(Change::Flipping { version, flipping: false });
+        match timeout(FLIP_TIME, back).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => warn!(projection.name = self.spec.name, "{}", Chain(&error)),
+            // Others do not wait for it for ever, nor does the next start.
+            Err(_) => warn!(
+                projection.name = self.spec.name,
+                "it could not be written down that the new version does not take over"
+            ),
+        }
     }
 
     /// A new version begins, empty. The caller has made way for it.
@@ -247,9 +315,16 @@ impl Projection {
             // Others had changed something, which is looked at first.
             _ => return Ok(()),
         };
-        self.wanted = false;
         failpoint::hit("rebuild.begun");
-        self.building = Some((version, open_version(&self.spec, &self.stores, version).await?));
+        match open_version(&self.spec, &self.stores, version, Tables::Ours).await {
+            Ok(store) => self.building = Some((version, store)),
+            Err(error) => {
+                // It is written down, and tried again.
+                self.cannot_open(&error).await;
+                return Ok(());
+            }
+        }
+        self.wanted = false;
         failpoint::hit("rebuild.opened");
         info!(projection.name = name, version, "a new version is being built");
         Ok(())
@@ -263,6 +338,9 @@ impl Projection {
             self.begin().await?;
         }
         let number = self.row.building.map_or(self.row.active, |(number, _)| number);
+        if let Some(reading) = self.reading.take() {
+            reading.end().await;
+        }
         self.close().await;
         Ok(number)
     }
@@ -271,8 +349,19 @@ impl Projection {
     pub(super) async fn resume(&mut self) -> Result<(), ProjectionError> {
         match self.row.building {
             Some((version, shape)) if shape == self.spec.shape => {
+                if self.row.flipping && self.is_alone() {
+                    // The process was killed meanwhile.
+                    self.change(Change::Flipping { version, flipping: false }).await?;
+                }
+                match open_version(&self.spec, &self.stores, version, Tables::Ours).await {
+                    Ok(store) => self.building = Some((version, store)),
+                    Err(error) => {
+                        warn!(projection.name = self.spec.name, "{}; trying it again", Chain(&error));
+                        self.wanted = true;
+                        return Ok(());
+                    }
+                }
                 info!(projection.name = self.spec.name, version, "a rebuild goes on where it was");
-                self.building = Some((version, open_version(&self.spec, &self.stores, version).await?));
                 failpoint::hit("rebuild.opened");
             }
             // The program changed again meanwhile: what was built of the shape before is removed, and it begins anew. Where another
@@ -311,22 +400,40 @@ impl Projection {
         }
     }
 
-    /// Ready when the new version is as far as the old one in every lane, in the same epochs, and holds back no key
-    /// that the old one does not. `lacks` says what it waits for. The old version stands still meanwhile.
+    /// Ready when the new version is as far as the old one in every lane, in the same epochs, and holds back nothing that took effect in the
+    /// old one. `lacks` says what it waits for. The old version stands still meanwhile.
     async fn reaches(
         &self,
         store: &Store,
         inputs: &[Input],
         lacks: &mut Option<String>,
     ) -> Result<(), StoreError> {
-        let old = self.standing(&self.model.store(), inputs).await?;
+        let model = self.model.store();
+        let mut old = match self.standing(&model, inputs).await {
+            Ok(old) => old,
+            // Others have taken the new one and removed this one, of which nothing can be read any more.
+            Err(error) if self.is_left(store) && !error.is_transient() => {
+                warn!(projection.name = self.spec.name, error = %error, "version {} cannot be read any more", self.reads.0);
+                return Ok(());
+            }
+            Err(error) => return Err(error),
+        };
         loop {
-            *lacks = self.standing(store, inputs).await?.lacks(&old, inputs);
+            *lacks = self.lacks(store, (&model, &mut old), inputs).await?;
             if lacks.is_none() {
                 return Ok(());
             }
             sleep(Duration::from_millis(5)).await;
         }
+    }
+
+    /// Whether the version in `store` is read everywhere else, and the one that is read here is named by nobody.
+    fn is_left(&self, store: &Store) -> bool {
+        let (reads, _) = self.reads;
+        let builds = self.building.as_ref().is_some_and(|(version, building)| {
+            *version == self.row.active && Arc::ptr_eq(building.backend(), store.backend())
+        });
+        builds && self.row.active != reads && self.row.previous.is_none_or(|(version, _)| version != reads)
     }
 }
 

@@ -90,6 +90,15 @@ impl Projection {
         self.change(Change::ForgetPrevious).await
     }
 
+    pub(super) async fn is_there(&self, version: u32) -> Result<bool, ProjectionError> {
+        let name = self.spec.store_name(version);
+        self.stores.exists(&name).await.map_err(|source| ProjectionError::Remove {
+            name: self.spec.name.to_owned(),
+            version,
+            source,
+        })
+    }
+
     pub(super) async fn remove(&self, version: u32) -> Result<(), ProjectionError> {
         let name = self.spec.store_name(version);
         self.stores.remove(&name).await.map_err(|source| ProjectionError::Remove {

@@ -9,7 +9,7 @@ use divisi_contract::event::{LANES, lane_of};
 use divisi_contract::{Context, Event};
 use divisi_events::{Fetch, FetchRefused, LaneWanted, Listeners, Log, LogOptions, epochs};
 use divisi_postgres::{Options, Postgres, Urls};
-use divisi_servers::postgres::{Replication, Settings, Shutdown};
+use divisi_servers::postgres::{Replication, Shutdown};
 use divisi_store::backend::CommitError;
 use divisi_store::conformance::account::{Moved, deposit, everything, is_consistent, schema, whole_log};
 use divisi_store::inbox::Inbox;
@@ -17,15 +17,10 @@ use divisi_store::outbox::Page;
 use divisi_store::{Class, Lane, Pos, Store, StoreError, StoreName, Stores, Tx, TxFailed};
 use tokio::task::JoinSet;
 
-use crate::fixture::{Databases, eventually, options};
+use crate::fixture::{eventually, options, server_of_its_own};
 use crate::proxy::Proxy;
 
 const WRITERS: usize = 6;
-
-async fn server_of_its_own() -> Databases {
-    let server = Settings::new().conf("fsync = off").start().await.expect("PostgreSQL starts");
-    Databases::on(server)
-}
 
 fn impatient() -> Options {
     Options {

@@ -18,6 +18,12 @@ pub(crate) struct Databases {
     prefix: String,
 }
 
+/// A server that the test may kill.
+pub(crate) async fn server_of_its_own() -> Databases {
+    let server = Settings::new().conf("fsync = off").start().await.expect("PostgreSQL starts");
+    Databases::on(server)
+}
+
 /// Databases on the one server that all tests share. It ends with this process.
 pub(crate) async fn databases() -> Databases {
     static SERVER: OnceCell<divisi_servers::Postgres> = OnceCell::const_new();

@@ -18,7 +18,7 @@ use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::Instant;
 
-use crate::fixture::{databases, eventually, options};
+use crate::fixture::{databases, eventually, options, server_of_its_own};
 use crate::proxy::Proxy;
 
 const LONG: Duration = Duration::from_secs(60);
@@ -153,6 +153,46 @@ async fn a_lease_of_a_process_that_is_gone_is_free_before_its_time() {
     // One that says nothing of a session is believed until its time is over.
     assert!(take_of(&alive, "relay/y", "somebody").await.is_some());
     assert_eq!(take_of(&alive, "relay/y", &owner(&alive)).await, None);
+}
+
+/// Before something is removed it is not enough that nobody sees who needs it: a session may be made anew, and while the server did not
+/// run nobody could renew.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_may_still_be_held_is_told_from_what_is_held() {
+    let databases = server_of_its_own().await;
+    let (store, _) = databases.bank().await;
+    let held = async |store: &Store| -> (bool, bool) {
+        let asked: Result<_, StoreError> = store
+            .read(async |read: &mut Read| {
+                let held = lease::is_held_by_others(read, "reads/", LONG, "me").await?;
+                Ok((held, lease::may_be_held_by_others(read, "reads/", LONG, "me").await?))
+            })
+            .await;
+        asked.expect("the database answers")
+    };
+    assert_eq!(held(&store).await, (false, false));
+    take_of(&store, "reads/mine", "me").await.expect("it is free");
+    assert_eq!(held(&store).await, (false, false));
+    take_of(&store, "reads/theirs", &lease::owner_by_session("0123456789abcdef")).await.expect("it is free");
+    eventually("its session is nowhere", async || held(&store).await, |held| *held == (false, true)).await;
+    // It ran out a moment before the server was started; and one that ran out long before.
+    databases.server.kill().await.expect("it is killed");
+    databases.server.start().await.expect("it starts");
+    let expires = async |before: &str| {
+        let sql = format!(
+            "UPDATE divisi_lease SET expires_at = (extract(epoch FROM pg_postmaster_start_time() - interval '{before}') * 1000000)::bigint WHERE name = 'reads/theirs'"
+        );
+        databases.server.sql_in(&databases.database("bank"), sql).await.expect("it is written");
+    };
+    let (store, _) = databases.bank().await;
+    expires("1 second").await;
+    assert_eq!(held(&store).await, (false, true));
+    let forgotten: Result<_, TxFailed<StoreError>> =
+        store.run(Class::Consumer, async |tx: &mut Tx| lease::forget(tx, "reads/").await).await;
+    assert_eq!(forgotten.expect("the database answers").0, 0, "it may be renewed yet");
+    expires("61 seconds").await;
+    assert_eq!(held(&store).await, (false, false));
+    store.close().await;
 }
 
 /// A relay that stops leaves its place and how far it is to the next one; one that dies keeps it waiting for the lease's time.

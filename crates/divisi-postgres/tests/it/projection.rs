@@ -28,12 +28,20 @@ async fn total(fold: &mut Fold<'_>, moved: &Moved) -> Result<(), Failure> {
     Ok(())
 }
 
+/// What the program's next version adds, whose shape is 2.
+const NEXT: Migration =
+    Migration::new(2, "next", "ALTER TABLE total ADD COLUMN next BIGINT NOT NULL DEFAULT 1");
+
 async fn open(stores: &Postgres, control: &Store) -> Projection {
+    open_as(stores, control, 1).await
+}
+
+async fn open_as(stores: &Postgres, control: &Store, shape: u32) -> Projection {
     let spec = ProjectionSpec {
         service: ServiceName::from("desk"),
         name: "totals",
-        shape: 1,
-        migrations: vec![TOTALS],
+        shape,
+        migrations: if shape == 1 { vec![TOTALS] } else { vec![TOTALS, NEXT] },
         handlers: Handlers::new().fold::<Moved, _>(total),
     };
     Projection::open(spec, Arc::new(stores.clone()), control.clone()).await.expect("the projection opens")
@@ -112,9 +120,13 @@ async fn seen(model: &ReadModel) -> i64 {
 
 impl Instance {
     async fn start(databases: &Databases, log: &Arc<Log>) -> Instance {
+        Instance::start_as(databases, log, 1).await
+    }
+
+    async fn start_as(databases: &Databases, log: &Arc<Log>, shape: u32) -> Instance {
         let stores = databases.stores();
         let control = stores.open(&StoreName::of("desk"), &Schema::default()).await.expect("the desk opens");
-        let projection = open(&stores, &control).await;
+        let projection = open_as(&stores, &control, shape).await;
         let (model, rebuild) = (projection.read_model(), projection.rebuild());
         let input =
             Input { source: "bank".into(), topic: Moved::TOPIC, feed: Arc::clone(log) as _, carrier: None };
@@ -227,4 +239,73 @@ async fn a_version_whose_builder_is_gone_is_gone_after_by_the_others() {
     let n = pay().await;
     eventually("it goes on", async || seen(&follows.model).await, |seen| *seen == n).await;
     follows.stop().await;
+}
+
+/// What a version that was begun needs, it finds, though who began it is gone.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_version_that_nobody_builds_any_more_is_built_by_who_is_left() {
+    let databases = databases().await;
+    let stores = databases.stores();
+    let bank = stores.open(&StoreName::of("bank"), &schema()).await.expect("the bank opens");
+    let log = Log::new(bank.clone(), Listeners::none().allow(Moved::TOPIC, "desk"), LogOptions::default());
+    for n in 0..30 {
+        deposit(&bank, &format!("account-{}", n % 6), 1).await.expect("it commits");
+    }
+    let left = Instance::start(&databases, &log).await;
+    let control = stores.open(&StoreName::of("desk"), &Schema::default()).await.expect("the desk opens");
+    let begun = open(&stores, &control).await.begin_and_close().await.expect("it is begun");
+    control.close().await;
+    assert_eq!(begun, 2);
+    let active = async || {
+        let sql = "SELECT active FROM divisi_projection";
+        databases.server.sql_in(&databases.database("desk"), sql).await.expect("a look").trim().to_owned()
+    };
+    let minute = Duration::from_secs(60);
+    eventually_within(minute, "it is built and read", active, |active| active == "2").await;
+    eventually("it has everything", async || seen(&left.model).await, |seen| *seen == 30).await;
+    left.stop().await;
+}
+
+/// Two programs of a service, whose projections have different shapes: each reads its own and neither holds the other one up. What is left
+/// is removed in the end, also where a version was read that no row names any more.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_programs_read_two_shapes_and_hold_each_other_up_in_nothing() {
+    let databases = databases().await;
+    let stores = databases.stores();
+    let bank = stores.open(&StoreName::of("bank"), &schema()).await.expect("the bank opens");
+    let log = Log::new(bank.clone(), Listeners::none().allow(Moved::TOPIC, "desk"), LogOptions::default());
+    let desk = async |sql: &str| {
+        databases.server.sql_in(&databases.database("desk"), sql).await.expect("a look").trim().to_owned()
+    };
+    let mut n = 0;
+    let mut pay = async || {
+        for _ in 0..30 {
+            deposit(&bank, &format!("account-{}", n % 6), 1).await.expect("it commits");
+            n += 1;
+        }
+        n
+    };
+    pay().await;
+    let older = Instance::start(&databases, &log).await;
+    eventually("the older program has it", async || seen(&older.model).await, |seen| *seen == 30).await;
+    let newer = Instance::start_as(&databases, &log, 2).await;
+    let row = async || desk("SELECT active || ' ' || shape FROM divisi_projection").await;
+    let minute = Duration::from_secs(60);
+    eventually_within(minute, "the newer one has its shape", row, |row| row == "2 2").await;
+    assert_eq!(desk("SELECT count(*) FROM totals_v1.divisi_migration WHERE owner = 'service'").await, "1");
+    assert!(newer.rebuild.ask());
+    eventually_within(minute, "it goes on beside the older one", row, |row| row == "3 2").await;
+    let n = pay().await;
+    for instance in [&older, &newer] {
+        eventually("both go on", async || seen(&instance.model).await, |seen| *seen == n).await;
+    }
+    older.stop().await;
+    assert!(newer.rebuild.ask());
+    eventually_within(minute, "it goes on", row, |row| row == "4 2").await;
+    let versions =
+        "SELECT string_agg(nspname, ' ' ORDER BY nspname) FROM pg_namespace WHERE nspname LIKE 'totals_v%'";
+    let there = async || desk(versions).await;
+    eventually("what nobody reads is removed", there, |there| there == "totals_v3 totals_v4").await;
+    eventually("it has everything", async || seen(&newer.model).await, |seen| *seen == n).await;
+    newer.stop().await;
 }

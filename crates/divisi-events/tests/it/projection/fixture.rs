@@ -25,6 +25,12 @@ pub(super) struct Noted {
 const COUNTS: Migration =
     Migration::new(1, "counts", "CREATE TABLE counts (note TEXT PRIMARY KEY, n BIGINT NOT NULL)");
 
+/// What [`Fixture::start_next`] cannot read.
+pub(super) const BAD: &str = "bad";
+
+const TALLIES: Migration =
+    Migration::new(2, "tallies", "ALTER TABLE counts ADD COLUMN tally BIGINT NOT NULL DEFAULT 0");
+
 pub(super) struct Fixture {
     pub(super) dir: TempDir,
     stores: Arc<Sqlite>,
@@ -90,13 +96,17 @@ impl Fixture {
     }
 
     pub(super) async fn start(&self) -> Running {
-        let spec = ProjectionSpec {
-            service: ServiceName::from("desk"),
-            name: "counts",
-            shape: 1,
-            migrations: vec![COUNTS],
-            handlers: Handlers::new().fold::<Noted, _>(count),
-        };
+        self.start_as(1, vec![COUNTS], Handlers::new().fold::<Noted, _>(count)).await
+    }
+
+    /// The next version of the program: it counts in another column, and cannot read some notes.
+    pub(super) async fn start_next(&self) -> Running {
+        self.start_as(2, vec![COUNTS, TALLIES], Handlers::new().fold::<Noted, _>(tally)).await
+    }
+
+    async fn start_as(&self, shape: u32, migrations: Vec<Migration>, handlers: Handlers) -> Running {
+        let service = ServiceName::from("desk");
+        let spec = ProjectionSpec { service, name: "counts", shape, migrations, handlers };
         let projection = Projection::open(spec, Arc::clone(&self.stores) as _, self.control.clone());
         let projection = projection.await.expect("the projection opens");
         let input = Input {
@@ -129,6 +139,16 @@ impl Running {
         row.expect("the read model can be read").map_or(0, |(n,)| n)
     }
 
+    pub(super) async fn tally(&self, note: &str) -> Option<i64> {
+        let row: Result<Option<(i64,)>, StoreError> = self
+            .model
+            .read(async |read: &mut Read| {
+                read.query_opt("SELECT tally FROM counts WHERE note = $1", params![note]).await
+            })
+            .await;
+        row.ok().flatten().map(|(n,)| n)
+    }
+
     pub(super) async fn stop(self) {
         let _ = self.stop.send(());
         self.task.await.expect("no panic").expect("it ends well");
@@ -148,5 +168,14 @@ pub(super) async fn until<F: Future<Output = bool>>(what: &str, mut look: impl F
 async fn count(fold: &mut Fold<'_>, event: &Noted) -> Result<(), Failure> {
     let sql = "INSERT INTO counts (note, n) VALUES ($1, 1) ON CONFLICT (note) DO UPDATE SET n = n + 1";
     fold.execute(sql, params![event.note]).await?;
+    Ok(())
+}
+
+async fn tally(fold: &mut Fold<'_>, event: &Noted) -> Result<(), Failure> {
+    if event.note == BAD {
+        return Err(Failure::permanent("it cannot be read"));
+    }
+    count(fold, event).await?;
+    fold.execute("UPDATE counts SET tally = n WHERE note = $1", params![event.note]).await?;
     Ok(())
 }
