@@ -277,6 +277,7 @@ fn relay(topic: &'static str, store: &Store, log: &Arc<Log>, carrier: &Arc<dyn C
 pub(crate) fn schema(graph: &Graph, service: &Service) -> Schema {
     Schema {
         migrations: service.migrations.clone(),
+        as_found: false,
         topics: service.topics.clone(),
         readers: graph.listeners(service),
         isolation: service.isolation,
