@@ -72,8 +72,9 @@ async fn versions(
     };
     let Some(row) = row else { return Ok(opened) };
     let building = row.building.filter(|(_, shape)| *shape == spec.shape).map(|(number, _)| number);
-    let schema = Schema { migrations: spec.migrations.clone(), ..Schema::default() };
     for number in [Some(row.active), building].into_iter().flatten() {
+        let as_found = number == row.active && row.shape != spec.shape;
+        let schema = Schema { migrations: spec.migrations.clone(), as_found, ..Schema::default() };
         let name = StoreName::projection(&spec.service, spec.name, number);
         let store = match stores.exists(&name).await {
             Ok(true) => stores.open(&name, &schema).await,
