@@ -84,16 +84,26 @@ pub struct Projection {
     active: Option<Running>,
     new: Option<Running>,
     flips_refused: u32,
-    /// Whether this instance lets a version take over at this moment.
-    flips: bool,
+    /// The version that this instance lets take over at this moment.
+    flips: Option<u32>,
+    /// When a version that could not be opened is opened again.
+    open_again_at: Option<Instant>,
     /// Since when the version that is read stands still for another instance that does.
     still_since: Option<Instant>,
-    /// A new version is to be built as soon as nothing is in its way, and whether only since the shape is another one.
-    wanted: bool,
-    wanted_for_shape: bool,
+    /// Why a new version is to be built as soon as nothing is in its way.
+    wanted: Option<Wanted>,
     /// Says to other instances which version is read here, while it is open.
     reading: Option<Reading>,
     versions: Versions,
+}
+
+/// Why a new version is to be built.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wanted {
+    /// Somebody asked for it.
+    Asked,
+    /// One of the program's shape is needed, or was being built: if another instance builds it, that will do.
+    Shape,
 }
 
 /// Asks a running projection for a rebuild.
@@ -175,16 +185,10 @@ impl Projection {
         stores: Arc<dyn Stores>,
         control: Store,
     ) -> Result<Projection, ProjectionError> {
-        let create = Change::Create { shape: spec.shape };
-        let (row, reading) = loop {
-            let row = control::change(&control, spec.name, &create).await?;
-            let failed = |source| ProjectionError::Control { name: spec.name.to_owned(), source };
-            // From here on nobody removes it, unless somebody has a moment ago.
-            let reading = Reading::start(&control, spec.reader(), row.active).await.map_err(failed)?;
-            if control::change(&control, spec.name, &create).await?.active == row.active {
-                break (row, reading);
-            }
-        };
+        let opens =
+            Change::Open { shape: spec.shape, reader: spec.reader(), owner: control.backend().lease_owner() };
+        let row = control::change(&control, spec.name, &opens).await?;
+        let reading = Reading::start(&control, spec.reader(), row.active);
         let tables = if row.shape == spec.shape { Tables::Ours } else { Tables::AsFound };
         let active = open_version(&spec, &stores, row.active, tables).await?;
         let (rebuild, rebuilds) = mpsc::channel(1);
@@ -202,10 +206,10 @@ impl Projection {
             active: None,
             new: None,
             flips_refused: 0,
-            flips: false,
+            flips: None,
+            open_again_at: None,
             still_since: None,
-            wanted: false,
-            wanted_for_shape: false,
+            wanted: None,
             reading,
             versions: Versions::default(),
         };

@@ -51,19 +51,21 @@ const HELD: &str = concat!(
     session_is_there!(),
     ") ORDER BY l.name"
 );
-/// When the server was started, and a while after that: what ran out while it did not run may be renewed by then.
+/// When the server was started, or took over.
 macro_rules! starts {
     () => {
-        "(SELECT (extract(epoch FROM pg_postmaster_start_time()) * 1000000)::bigint AS started) AS server"
+        "(SELECT greatest((extract(epoch FROM pg_postmaster_start_time()) * 1000000)::bigint, (SELECT max(began_at) FROM divisi_epoch)) \
+         AS started) AS server"
     };
 }
 
-/// With what a session that is not listed any more holds, and what ran out while the server did not run.
+/// With what a session that is not listed any more holds, and what was not given back before the server was started a while ago: it may have
+/// run out while nobody could renew it.
 const HELD_STILL: &str = concat!(
     "SELECT l.owner FROM divisi_lease AS l, ",
     starts!(),
-    " WHERE starts_with(l.name, $1) AND l.expires_at > 0 AND (l.expires_at > divisi_now() \
-     OR (started + 2 * $2::bigint > divisi_now() AND l.expires_at > started - $2)) ORDER BY l.owner"
+    " WHERE starts_with(l.name, $1) AND l.expires_at > 0 AND (l.expires_at > divisi_now() OR started + 2 * $2::bigint > divisi_now()) \
+     ORDER BY l.owner"
 );
 /// Nobody waits for a row that somebody else has locked.
 const FORGET: &str = concat!(

@@ -10,14 +10,14 @@ use divisi_store::{Class, Read, Store, StoreError, StoreErrorKind, Tx, TxFailed}
 use tokio::time::sleep;
 use tracing::warn;
 
-use super::{Projection, ProjectionError};
+use super::{Projection, ProjectionError, reading};
 use crate::consumer::{ConsumerOptions, LeasedLanes};
 
 /// What happens to a projection.
 #[derive(Debug, Clone)]
 pub(super) enum Change {
-    /// It is there, of this shape if it was not before.
-    Create { shape: u32 },
+    /// It is there, of this shape if it was not before, and the version that readers see is read here, where others must know.
+    Open { shape: u32, reader: Arc<str>, owner: Option<String> },
     /// A version is being built.
     Build { version: u32, shape: u32 },
     /// That version is about to take over, or is not after all.
@@ -91,7 +91,14 @@ fn passes(error: &StoreError) -> bool {
 impl Change {
     async fn make(&self, tx: &mut Tx, name: &str) -> Result<ProjectionRow, StoreError> {
         match *self {
-            Change::Create { shape } => return rows::read_or_create(tx, name, shape).await,
+            Change::Open { shape, ref reader, ref owner } => {
+                let row = rows::read_or_create(tx, name, shape).await?;
+                let Some(owner) = owner else { return Ok(row) };
+                // Behind the row's lock: nobody removes the version before it is said.
+                let row = rows::hold(tx, name).await?;
+                reading::begins(tx, reader, row.active, owner).await?;
+                return Ok(row);
+            }
             Change::Build { version, shape } => rows::build(tx, name, version, shape).await?,
             Change::Flipping { version, flipping } => rows::flipping(tx, name, version, flipping).await?,
             Change::Flip { version, ref old } => {

@@ -17,14 +17,14 @@ use crate::consumer::LeasedLanes;
 
 use super::control::Old;
 use super::rebuild::stop_running;
-use super::{Projection, ProjectionError, Tables, open_version, reading};
+use super::{Projection, ProjectionError, Tables, Wanted, open_version, reading};
 
 /// How often the row is looked at, where another instance may change it.
 const FOLLOW_EVERY: Duration = Duration::from_secs(1);
 /// How long to wait before a version that could not be opened is opened again.
-const OPEN_AGAIN: Duration = Duration::from_secs(2);
+const OPEN_AGAIN: Duration = Duration::from_secs(10);
 /// How many versions before the active one are looked for that nobody has removed.
-const SWEPT: u32 = 8;
+const SWEPT: u32 = 16;
 /// How often it is looked whether the others' consumers stand still.
 const STILL_EVERY: Duration = Duration::from_millis(50);
 
@@ -93,25 +93,38 @@ impl Projection {
     pub(super) async fn join(&mut self) {
         let version = self.row.active;
         match open_version(&self.spec, &self.stores, version, Tables::Ours).await {
-            Ok(store) => self.building = Some((version, store)),
-            Err(error) => {
-                self.cannot_open(&error).await;
-                if let Some(row) = looked(&self.control, self.spec.name, &self.row).await {
-                    self.noticed(row).await;
-                }
+            Ok(store) => {
+                stop_running(&mut self.active).await;
+                self.builds(version, store);
             }
+            Err(error) => self.cannot_open(&error),
         }
     }
 
-    /// The next version cannot be opened; the one that is read does not depend on it.
-    pub(super) async fn cannot_open(&self, error: &ProjectionError) {
+    /// A version is kept up to date here beside the one that is read.
+    pub(super) fn builds(&mut self, version: u32, store: Store) {
+        self.building = Some((version, store));
+        self.open_again_at = None;
+        self.says();
+    }
+
+    /// The next version cannot be opened now; the one that is read does not depend on it.
+    pub(super) fn cannot_open(&mut self, error: &ProjectionError) {
+        let reads = self.reads.0;
         warn!(
             projection.name = self.spec.name,
-            "{}; trying it again, version {} is read until then",
-            Chain(error),
-            self.reads.0
+            "{}; trying it again in {OPEN_AGAIN:?}, version {reads} is read until then",
+            Chain(error)
         );
-        sleep(OPEN_AGAIN).await;
+        self.open_again_at = Some(Instant::now() + OPEN_AGAIN);
+    }
+
+    /// Tells other instances what is read here, and what may be next.
+    fn says(&self) {
+        let building = self.building.as_ref().map(|(version, _)| *version);
+        if let Some(reading) = &self.reading {
+            reading.keeps([Some(self.reads.0), building].into_iter().flatten().collect());
+        }
     }
 
     /// Another instance has changed the row.
@@ -147,12 +160,10 @@ impl Projection {
         let replaced = self.model.switch(store);
         self.previous = Some((self.reads.0, replaced));
         self.reads = (version, self.spec.shape);
-        if let Some(reading) = &self.reading {
-            reading.goes_on(version);
-        }
         self.building = None;
+        self.says();
         self.flips_refused = 0;
-        self.wanted &= !self.wanted_for_shape;
+        self.wanted.take_if(|why| *why == Wanted::Shape);
         info!(projection.name = self.spec.name, version, "readers see the new version");
         self.tidy().await;
     }
@@ -160,6 +171,7 @@ impl Projection {
     /// The version that was being built here is nobody's any more.
     pub(super) async fn give_up(&mut self, store: &Store) {
         self.building = None;
+        self.says();
         store.close().await;
         info!(
             projection.name = self.spec.name,
@@ -227,7 +239,8 @@ impl Projection {
         if let Some((_, store)) = self.previous.take() {
             store.close().await;
         }
-        let reads = self.reads.0;
+        let (reads, reader) = (self.reads.0, self.reader());
+        let owner = self.control.backend().lease_owner().unwrap_or_default();
         let (name, shape, known) = (self.spec.name, self.spec.shape, self.row.active);
         let claimed = self.control.run(Class::Upkeep, async |tx: &mut Tx| {
             let row = held(tx, name).await?;
@@ -263,6 +276,7 @@ impl Projection {
                 rows::forget_previous(tx, name).await?;
             }
             rows::build(tx, name, version, shape).await?;
+            reading::keeps(tx, &reader, version, &owner).await?;
             held(tx, name).await
         });
         let row = self.decided(claimed.await, known + 1)?;

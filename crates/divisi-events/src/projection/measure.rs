@@ -39,6 +39,11 @@ impl Standing {
     /// What this one lacks of `other`, in words: a lane in which it is less far or in another epoch, or a key of which it holds back what
     /// took effect in the other.
     fn lacks(&self, other: &Standing, inboxes: &[Inbox]) -> Option<String> {
+        self.lags(other, inboxes).or_else(|| self.withholds(other, inboxes))
+    }
+
+    /// A lane in which it is less far than `other` or in another epoch.
+    fn lags(&self, other: &Standing, inboxes: &[Inbox]) -> Option<String> {
         for ((new, old), inbox) in self.marks.iter().zip(&other.marks).zip(inboxes) {
             for (lane, old) in old {
                 let new = new.get(lane).copied().unwrap_or_default();
@@ -57,6 +62,11 @@ impl Standing {
                 }
             }
         }
+        None
+    }
+
+    /// A key of which it holds back what took effect in `other`.
+    fn withholds(&self, other: &Standing, inboxes: &[Inbox]) -> Option<String> {
         let held = self.held_back.iter().find(|held| other.applied(held, inboxes))?;
         Some(format!(
             "key `{}` of `{}` is parked in the new version and not in the old one",
@@ -85,13 +95,24 @@ impl Standing {
     }
 
     /// Looks at an input as if it had entered the last epoch of `theirs`, with its own list in hand.
-    fn enter(&mut self, input: usize, theirs: &Epochs, mine: &Epochs) {
-        for (lane, mark) in self.marks.get_mut(input).into_iter().flatten().filter(|(_, mark)| mark.pos.0 > 0)
-        {
-            // Without a common epoch nothing of it is of this source, and there is nothing to lack.
-            mark.pos = epochs::enter(theirs, mine, *lane, mark.pos).map_or(Pos(0), |entered| entered.pos);
+    fn enter(&mut self, (input, inbox): (usize, &Inbox), theirs: &Epochs, mine: &Epochs) {
+        let Some(marks) = self.marks.get_mut(input) else { return };
+        let pruned = theirs.known.first().is_some_and(|oldest| *oldest > mine.current());
+        for (lane, mark) in marks.iter_mut().filter(|(_, mark)| mark.pos.0 > 0) {
+            mark.pos = match epochs::enter(theirs, mine, *lane, mark.pos) {
+                Ok(entered) => entered.pos,
+                // The source has forgotten that time, but not where what came later parts from it.
+                Err(_) if pruned => mark.pos.min(epochs::beyond(theirs, *lane, mine.current())),
+                // Nothing of it is of this source, and there is nothing to lack.
+                Err(_) => Pos(0),
+            };
             mark.epoch = theirs.current();
         }
+        self.held_back.retain(|held| {
+            let of = held.source == inbox.source.as_str() && *held.topic == *inbox.topic;
+            let mark = marks.get(&Parking { inbox, key: &held.key }.lane());
+            !of || mark.is_some_and(|mark| held.first <= mark.pos)
+        });
     }
 }
 
@@ -99,10 +120,10 @@ impl Projection {
     /// What the version in `new` lacks of the one in `old`, of which `standing` was seen.
     ///
     /// The old one does not enter an epoch any more when nobody keeps it up to date, as when its shape is another one: then it is compared
-    /// as if it had.
+    /// as if it had. Where others read the new one already, a key that it holds back keeps nobody from going after them.
     pub(super) async fn lacks(
         &self,
-        new: &Store,
+        (new, is_taken): (&Store, bool),
         (old, standing): (&Store, &mut Standing),
         inputs: &[Input],
     ) -> Result<Option<String>, StoreError> {
@@ -114,11 +135,11 @@ impl Projection {
                 let mine = self::list(old, inbox).await?;
                 // It was entered a moment later than the watermarks were read.
                 if theirs.current() == now.epoch(n) {
-                    standing.enter(n, &theirs, &mine);
+                    standing.enter((n, inbox), &theirs, &mine);
                 }
             }
         }
-        Ok(now.lacks(standing, &inboxes))
+        Ok(if is_taken { now.lags(standing, &inboxes) } else { now.lacks(standing, &inboxes) })
     }
 
     /// Where the version in `store` is. It asks as one who writes: readers may hold every other connection, for as long

@@ -14,38 +14,28 @@ const LEAVE_MAX: Duration = Duration::from_secs(1);
 
 /// The task that keeps it, as long as this is there.
 pub(super) struct Reading {
-    version: watch::Sender<u32>,
+    versions: watch::Sender<Vec<u32>>,
     task: JoinHandle<()>,
 }
 
 impl Reading {
-    /// Says it from now on, where somebody else may be there to hear it: when it returns, it is said.
-    pub(super) async fn start(
-        control: &Store,
-        reader: Arc<str>,
-        version: u32,
-    ) -> Result<Option<Reading>, StoreError> {
-        let Some(owner) = control.backend().lease_owner() else { return Ok(None) };
-        let said = control.run(Class::Upkeep, async |tx: &mut Tx| {
-            // Every process that was ever killed has left a row.
-            lease::forget(tx, &format!("reads/{reader} v")).await?;
-            lease::take(tx, &format!("{}{owner}", prefix(&reader, version)), &owner, lease::TTL).await
-        });
-        said.await.map_err(TxFailed::into_error)?;
-        let (version, versions) = watch::channel(version);
-        let task = tokio::spawn(keep(control.clone(), reader, owner, versions));
-        Ok(Some(Reading { version, task }))
+    /// Says it from now on, where somebody else may be there to hear it; [`begins`] has said it first.
+    pub(super) fn start(control: &Store, reader: Arc<str>, version: u32) -> Option<Reading> {
+        let owner = control.backend().lease_owner()?;
+        let (versions, changes) = watch::channel(vec![version]);
+        let task = tokio::spawn(keep(control.clone(), reader, owner, changes));
+        Some(Reading { versions, task })
     }
 
-    /// Another version is read.
-    pub(super) fn goes_on(&self, version: u32) {
-        self.version.send_replace(version);
+    /// These are read, or on their way to be.
+    pub(super) fn keeps(&self, versions: Vec<u32>) {
+        self.versions.send_if_modified(|known| std::mem::replace(known, versions) != *known);
     }
 
     /// Nothing is read any more.
     pub(super) async fn end(self) {
-        let Reading { version, task } = self;
-        drop(version);
+        let Reading { versions, task } = self;
+        drop(versions);
         let _ = timeout(LEAVE_MAX, task).await;
     }
 }
@@ -64,35 +54,50 @@ fn prefix(reader: &str, version: u32) -> String {
     format!("reads/{reader} v{version}/")
 }
 
-async fn keep(control: Store, reader: Arc<str>, owner: String, mut versions: watch::Receiver<u32>) {
-    let mut before = None;
+/// The same, by a process that has just started.
+pub(super) async fn begins(tx: &mut Tx, reader: &str, version: u32, owner: &str) -> Result<(), StoreError> {
+    // Every process that was ever killed has left a row.
+    lease::forget(tx, &format!("reads/{reader} v")).await?;
+    keeps(tx, reader, version, owner).await
+}
+
+/// Says that a version is read here, from the end of this transaction on.
+pub(super) async fn keeps(tx: &mut Tx, reader: &str, version: u32, owner: &str) -> Result<(), StoreError> {
+    lease::take(tx, &format!("{}{owner}", prefix(reader, version)), owner, lease::TTL).await.map(drop)
+}
+
+async fn keep(control: Store, reader: Arc<str>, owner: String, mut versions: watch::Receiver<Vec<u32>>) {
+    let mut before = Vec::new();
     loop {
-        let version = *versions.borrow_and_update();
-        let left = before.filter(|before| *before != version);
-        say(&control, &reader, &owner, Some(version), left).await;
-        before = Some(version);
+        let kept = versions.borrow_and_update().clone();
+        say(&control, &reader, &owner, (&kept, &before)).await;
+        before = kept;
         tokio::select! {
             changed = versions.changed() => if changed.is_err() { break },
             () = sleep(lease::TTL / 3) => {}
         }
     }
-    say(&control, &reader, &owner, None, before).await;
+    say(&control, &reader, &owner, (&[], &before)).await;
 }
 
-/// Takes or renews one, gives the other one back. What fails is done the next time, or runs out.
-async fn say(control: &Store, reader: &str, owner: &str, reads: Option<u32>, left: Option<u32>) {
+/// Takes or renews some, gives the others back. What fails is done the next time, or runs out.
+async fn say(control: &Store, reader: &str, owner: &str, (kept, before): (&[u32], &[u32])) {
     let said = control.run(Class::Upkeep, async |tx: &mut Tx| {
-        if let Some(version) = reads {
-            lease::take(tx, &format!("{}{owner}", prefix(reader, version)), owner, lease::TTL).await?;
+        for version in kept {
+            keeps(tx, reader, *version, owner).await?;
         }
-        if let Some(version) = left {
-            let prefix = prefix(reader, version);
+        for version in before.iter().filter(|version| !kept.contains(version)) {
+            let prefix = prefix(reader, *version);
             lease::release(tx, &format!("{prefix}{owner}"), owner).await?;
             lease::forget(tx, &prefix).await?;
         }
         Ok::<(), StoreError>(())
     });
-    if let Err(error) = said.await.map_err(TxFailed::into_error) {
-        debug!(projection.reader = reader, error = %error, "which version is read here could not be said");
-    }
+    // A connection that is silent must not take the place of the next try.
+    let why = match timeout(lease::TTL / 3, said).await {
+        Ok(Ok(_)) => return,
+        Ok(Err(error)) => error.into_error().to_string(),
+        Err(_) => "it took too long".to_owned(),
+    };
+    debug!(projection.reader = reader, "which version is read here could not be said: {why}");
 }

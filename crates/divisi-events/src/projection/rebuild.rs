@@ -13,7 +13,7 @@ use tracing::{info, warn};
 use super::control::Change;
 use super::removing::Removal;
 use super::running::Running;
-use super::{Input, Projection, ProjectionError, Tables, following, open_version};
+use super::{Input, Projection, ProjectionError, Tables, Wanted, following, open_version};
 use crate::consumer::{ConsumerOptions, LeasedLanes, Share};
 
 /// How far behind the sources' ends a new version may be when the flip begins.
@@ -69,23 +69,31 @@ impl Projection {
                 to = self.spec.shape,
                 "another shape: rebuilding"
             );
-            (self.wanted, self.wanted_for_shape) = (true, true);
+            self.wanted = Some(Wanted::Shape);
         }
-        loop {
+        let ended = loop {
             let next = tokio::select! {
                 biased;
                 () = &mut stop => Ok(Next::Stop),
                 next = self.state(&inputs) => next,
             };
-            match next? {
-                Next::Stop => break,
-                Next::Rebuild => self.begin().await?,
-                Next::Join => self.join().await,
-                Next::Live => {}
+            match next {
+                Ok(Next::Stop) => break Ok(()),
+                Ok(Next::Rebuild) => match self.begin().await {
+                    Ok(()) => {}
+                    // It is written down, and tried again.
+                    Err(error @ ProjectionError::Open { .. }) => self.cannot_open(&error),
+                    Err(error) => break Err(error),
+                },
+                Ok(Next::Join) => self.join().await,
+                Ok(Next::Live) => {}
+                Err(error) => break Err(error),
             }
-        }
+        };
         tokio::join!(stop_running(&mut self.active), stop_running(&mut self.new));
+        // Others need not wait for a version that does not take over after all.
         self.flips_no_more().await;
+        ended?;
         if let Some(reading) = self.reading.take() {
             reading.end().await;
         }
@@ -105,8 +113,9 @@ impl Projection {
     async fn live(&mut self, inputs: &[Input]) -> Result<Next, ProjectionError> {
         let (mut removal, reader) = (Removal::default(), self.reader());
         loop {
-            if self.has_gone_on() {
-                stop_running(&mut self.active).await;
+            let not_before = self.open_again_at.filter(|at| *at > Instant::now());
+            let goes_on = self.has_gone_on();
+            if goes_on && not_before.is_none() {
                 return Ok(Next::Join);
             }
             let still_until = self.stands_still_until();
@@ -115,22 +124,24 @@ impl Projection {
             } else if self.active.is_none() {
                 self.active = self.start_old(inputs);
             }
-            let due = if self.wanted { Some(Instant::now()) } else { self.expires() };
-            let due = removal.not_before(due);
+            let due = if goes_on || self.wanted.is_some() { Some(Instant::now()) } else { self.expires() };
+            let due = removal.not_before(due).map(|due| not_before.map_or(due, |at| due.max(at)));
             tokio::select! {
                 biased;
-                Some(()) = self.rebuilds.recv() => (self.wanted, self.wanted_for_shape) = (true, false),
+                Some(()) = self.rebuilds.recv() => self.wanted = Some(Wanted::Asked),
                 () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
-                    let removed = if self.wanted { self.make_way().await } else { self.forget_previous().await };
-                    if removal.went(self.spec.name, removed)? && self.wanted {
-                        stop_running(&mut self.active).await;
+                    if goes_on {
+                        continue;
+                    }
+                    let removed = if self.wanted.is_some() { self.make_way().await } else { self.forget_previous().await };
+                    if removal.went(self.spec.name, removed)? && self.wanted.is_some() {
                         return Ok(Next::Rebuild);
                     }
                 }
                 row = following::moved(&self.control, self.spec.name, &self.row) => self.noticed(row).await,
-                () = following::abandoned(&self.control, &self.row, (&reader, self.spec.shape)), if !self.wanted => {
+                () = following::abandoned(&self.control, &self.row, (&reader, self.spec.shape)), if self.wanted.is_none() => {
                     info!(projection.name = self.spec.name, "who was building a new version is gone, it is built here");
-                    (self.wanted, self.wanted_for_shape) = (true, false);
+                    self.wanted = Some(Wanted::Shape);
                 }
                 () = sleep_until(still_until.unwrap_or_else(Instant::now)), if still_until.is_some() => {}
                 () = ended(&mut self.active) => return Err(ProjectionError::Stopped { name: self.spec.name.to_owned() }),
@@ -236,7 +247,7 @@ impl Projection {
         let name = self.spec.name;
         let is_taken = self.row.active == version;
         if !is_taken {
-            self.flips = true;
+            self.flips = Some(version);
             self.change(Change::Flipping { version, flipping: true }).await?;
         }
         stop_running(&mut self.active).await;
@@ -249,7 +260,7 @@ impl Projection {
                 lacks = Some("another instance goes on with the old version".to_owned());
                 self.stands_still_everywhere().await?;
             }
-            self.reaches(store, inputs, &mut lacks).await
+            self.reaches((store, is_taken), inputs, &mut lacks).await
         })
         .await;
         let mut refused = match reached {
@@ -273,7 +284,7 @@ impl Projection {
             self.flips_no_more().await;
             return Ok(false);
         }
-        self.flips = false;
+        self.flips = None;
         failpoint::hit("rebuild.after_flip");
         if self.row.active == version {
             self.takes_over(version, store.clone()).await;
@@ -286,13 +297,10 @@ impl Projection {
 
     /// Takes back that a version is about to take over, if this instance has said so.
     async fn flips_no_more(&mut self) {
-        if !std::mem::take(&mut self.flips) {
-            return;
-        }
-        let Some((version, _)) = self.row.building else { return };
+        let Some(version) = self.flips else { return };
         let back = self.change(Change::Flipping { version, flipping: false });
         match timeout(FLIP_TIME, back).await {
-            Ok(Ok(())) => {}
+            Ok(Ok(())) => self.flips = None,
             Ok(Err(error)) => warn!(projection.name = self.spec.name, "{}", Chain(&error)),
             // Others do not wait for it for ever, nor does the next start.
             Err(_) => warn!(
@@ -316,15 +324,9 @@ impl Projection {
             _ => return Ok(()),
         };
         failpoint::hit("rebuild.begun");
-        match open_version(&self.spec, &self.stores, version, Tables::Ours).await {
-            Ok(store) => self.building = Some((version, store)),
-            Err(error) => {
-                // It is written down, and tried again.
-                self.cannot_open(&error).await;
-                return Ok(());
-            }
-        }
-        self.wanted = false;
+        let store = open_version(&self.spec, &self.stores, version, Tables::Ours).await?;
+        self.builds(version, store);
+        self.wanted = None;
         failpoint::hit("rebuild.opened");
         info!(projection.name = name, version, "a new version is being built");
         Ok(())
@@ -354,10 +356,10 @@ impl Projection {
                     self.change(Change::Flipping { version, flipping: false }).await?;
                 }
                 match open_version(&self.spec, &self.stores, version, Tables::Ours).await {
-                    Ok(store) => self.building = Some((version, store)),
+                    Ok(store) => self.builds(version, store),
                     Err(error) => {
-                        warn!(projection.name = self.spec.name, "{}; trying it again", Chain(&error));
-                        self.wanted = true;
+                        self.cannot_open(&error);
+                        self.wanted = Some(Wanted::Shape);
                         return Ok(());
                     }
                 }
@@ -367,8 +369,8 @@ impl Projection {
             // The program changed again meanwhile: what was built of the shape before is removed, and it begins anew. Where another
             // instance may be building it, only if what is there is of no use here.
             Some(_) => {
-                self.wanted = self.is_alone() || self.row.shape != self.spec.shape;
-                self.wanted_for_shape = self.wanted;
+                let is_of_no_use = self.is_alone() || self.row.shape != self.spec.shape;
+                self.wanted = is_of_no_use.then_some(Wanted::Shape);
             }
             None => {}
         }
@@ -404,7 +406,7 @@ impl Projection {
     /// old one. `lacks` says what it waits for. The old version stands still meanwhile.
     async fn reaches(
         &self,
-        store: &Store,
+        (store, is_taken): (&Store, bool),
         inputs: &[Input],
         lacks: &mut Option<String>,
     ) -> Result<(), StoreError> {
@@ -419,7 +421,7 @@ impl Projection {
             Err(error) => return Err(error),
         };
         loop {
-            *lacks = self.lacks(store, (&model, &mut old), inputs).await?;
+            *lacks = self.lacks((store, is_taken), (&model, &mut old), inputs).await?;
             if lacks.is_none() {
                 return Ok(());
             }

@@ -74,6 +74,10 @@ impl Projection {
         if !self.is_alone() {
             return self.claim().await;
         }
+        if self.row.building.is_some_and(|(_, shape)| shape == self.spec.shape) {
+            // It was begun before, and goes on where it was.
+            return Ok(());
+        }
         self.forget_previous().await?;
         self.remove(self.row.active + 1).await
     }
