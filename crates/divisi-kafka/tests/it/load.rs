@@ -88,6 +88,11 @@ impl Sales {
         }
     }
 
+    /// How many sales there were.
+    pub(crate) fn sold(&self) -> u64 {
+        self.numbers.values().map(|last| last.unsigned_abs()).sum()
+    }
+
     /// How many lanes have a sale.
     pub(crate) fn lanes(&self) -> usize {
         self.ends.len()

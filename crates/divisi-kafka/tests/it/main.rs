@@ -10,4 +10,5 @@ mod outside;
 mod pair;
 mod provision;
 mod reading;
+mod sharing;
 mod topics;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use divisi_contract::Event;
+use divisi_events::conformance::Told;
 use divisi_events::consumer::{Consumer, ConsumerStatus, Observer, Stopped};
 use divisi_events::lane::Input;
 use divisi_events::relay::{Granted, Relay};
@@ -88,16 +89,19 @@ impl Pair {
     }
 
     pub(crate) fn consume(&self, carrier: Arc<dyn Carrier>) -> Running {
+        Running::start(self.consumer(carrier))
+    }
+
+    /// An instance that applies the lanes that it is told.
+    pub(crate) fn consume_sharing(&self, carrier: Arc<dyn Carrier>, told: Arc<Told>) -> Running {
+        Running::start(self.consumer(carrier).share(told))
+    }
+
+    fn consumer(&self, carrier: Arc<dyn Carrier>) -> Consumer {
         let handlers = Handlers::new().react::<Sold, _>(enter);
-        let consumer = Consumer::new("ledger", self.ledger.clone(), handlers)
+        Consumer::new("ledger", self.ledger.clone(), handlers)
             .from("shop", TOPIC, Arc::clone(&self.log) as _)
-            .via(carrier);
-        let (stop, mut stopping) = watch::channel(false);
-        let observer = consumer.observe();
-        let task = tokio::spawn(consumer.run(async move {
-            let _ = stopping.wait_for(|stop| *stop).await;
-        }));
-        Running { observer, stop, task }
+            .via(carrier)
     }
 
     /// What the ledger has entered of one item, in order.
@@ -110,6 +114,15 @@ impl Pair {
 }
 
 impl Running {
+    fn start(consumer: Consumer) -> Running {
+        let (stop, mut stopping) = watch::channel(false);
+        let observer = consumer.observe();
+        let task = tokio::spawn(consumer.run(async move {
+            let _ = stopping.wait_for(|stop| *stop).await;
+        }));
+        Running { observer, stop, task }
+    }
+
     /// Waits until the status is as it is wanted.
     pub(crate) async fn until(
         &self,
