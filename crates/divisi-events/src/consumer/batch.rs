@@ -58,7 +58,9 @@ pub(super) enum Ended {
     /// Committed up to `to`; the rest of it comes next.
     Applied {
         to: Pos,
+        /// Events whose handler was called, and how many of them were parked instead.
         handled: u64,
+        parked: u64,
         /// Records that another consumer of this name had applied.
         skipped: i64,
         /// Whether a handler failed.
@@ -98,6 +100,7 @@ enum Left {
 struct Done {
     to: Pos,
     handled: u64,
+    parked: u64,
     skipped: i64,
     failed: bool,
     wake: bool,
@@ -129,8 +132,8 @@ pub(super) async fn apply(shared: &Shared, inbox: &Inbox, breaker: &Breaker, bat
                 if failpoint::hit("consumer.after") {
                     return Ended::Unknown(failed_at("consumer.after"));
                 }
-                let Done { to, handled, skipped, failed, halted, .. } = done;
-                Ended::Applied { to, handled, skipped, failed, halted }
+                let Done { to, handled, parked, skipped, failed, halted, .. } = done;
+                Ended::Applied { to, handled, parked, skipped, failed, halted }
             }
             Err(TxFailed::Body(Left::Failed)) => {
                 careful = true;
@@ -173,6 +176,7 @@ impl Turn<'_> {
         let mut done = Done {
             to: at.pos,
             handled: 0,
+            parked: 0,
             skipped: at.pos.0 - base.0,
             failed: false,
             wake: false,
@@ -255,6 +259,7 @@ impl Turn<'_> {
                 return Ok(Some(halt));
             }
         };
+        done.parked += 1;
         // One that waits for its cause is nobody's trouble: across topics there is no order.
         if why.state == State::Waiting {
             tracing::debug!(

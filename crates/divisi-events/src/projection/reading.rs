@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use divisi_store::{Class, Read, Store, StoreError, Tx, TxFailed, lease};
+use divisi_store::{Class, Read, Store, StoreError, Tx, lease};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};

@@ -59,7 +59,7 @@ impl Input {
         let queue = self.lanes.get_mut(n)?;
         queue.working = false;
         match ended {
-            Ended::Applied { to, handled, skipped, failed, halted } => {
+            Ended::Applied { to, handled, parked, skipped, failed, halted } => {
                 queue.moved(to);
                 queue.careful = failed;
                 if skipped > 0 {
@@ -71,7 +71,7 @@ impl Input {
                 // After a long absence each of them would find out by itself, up to half a minute later.
                 self.lanes.iter_mut().for_each(|queue| queue.store_works(now));
                 self.tell(|status| {
-                    status.handled += handled;
+                    status.handled += handled - parked;
                     if let Some(lane) = status.lanes.get_mut(n) {
                         lane.pos = to;
                     }
