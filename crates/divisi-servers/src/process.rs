@@ -31,7 +31,7 @@ const GONE_WITHIN: Duration = Duration::from_secs(10);
 const FREE_WITHIN: Duration = Duration::from_secs(6);
 
 /// How long processes may take to stand still. 10 s: one that waits for a disk does so when it has it.
-const FROZEN_WITHIN: Duration = Duration::from_secs(10);
+const FROZEN_WITHIN: Duration = Duration::from_secs(30);
 
 /// How much of a log is read for an error.
 const LOG_BYTES: u64 = 16 * 1024;
@@ -119,10 +119,11 @@ impl Running {
     /// Stops all its processes where they are, and waits until they stand still: the signal alone only asks them
     /// to.
     pub(crate) fn freeze(&mut self) -> Result<(), Error> {
-        match self.stand_still()? {
-            true => Ok(()),
-            false => Err(self.late("frozen", FROZEN_WITHIN, "some of its threads still run".to_owned())),
+        if self.stand_still()? {
+            return Ok(());
         }
+        let running = self.pid().map(tree::running).unwrap_or_default();
+        Err(self.late("frozen", FROZEN_WITHIN, format!("threads still run: {}", running.join(", "))))
     }
 
     /// Lets them go on.
@@ -152,9 +153,14 @@ impl Running {
     }
 
     fn stand_still(&mut self) -> Result<bool, Error> {
-        self.all(Signal::STOP)?;
         let Some(first) = self.pid() else { return Ok(true) };
-        Ok(look_until(FROZEN_WITHIN, || self.ended().is_some() || tree::is_frozen(first)))
+        let mut stopped = Ok(());
+        // Again at each look: a list of children may lack one while others of them end.
+        let stands = look_until(FROZEN_WITHIN, || {
+            stopped = self.all(Signal::STOP);
+            stopped.is_err() || self.ended().is_some() || tree::running(first).is_empty()
+        });
+        stopped.map(|()| stands)
     }
 
     pub(crate) fn late(&self, what: &'static str, within: Duration, seen: String) -> Error {

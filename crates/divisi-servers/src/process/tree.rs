@@ -19,14 +19,16 @@ pub(super) fn of(first: Pid) -> Vec<Pid> {
     found
 }
 
-/// Whether every thread of `first` and its descendants is stopped, or over.
-pub(super) fn is_frozen(first: Pid) -> bool {
-    let still = |thread: PathBuf| match fs::read_to_string(thread.join("stat")) {
-        Ok(stat) => matches!(state(&stat), Some('T' | 't' | 'Z' | 'X')),
-        // It ended meanwhile.
-        Err(_) => true,
+/// The threads of `first` and its descendants that are neither stopped nor over, with their states.
+pub(super) fn running(first: Pid) -> Vec<String> {
+    let runs = |thread: PathBuf| {
+        // One that cannot be read has ended meanwhile.
+        let stat = fs::read_to_string(thread.join("stat")).ok()?;
+        let state = state(&stat).filter(|state| !matches!(state, 'T' | 't' | 'Z' | 'X'))?;
+        let number = thread.file_name().unwrap_or_default().to_string_lossy();
+        Some(format!("{number} ({state})"))
     };
-    of(first).into_iter().flat_map(threads).all(still)
+    of(first).into_iter().flat_map(threads).filter_map(runs).collect()
 }
 
 /// The directories of a process's threads; none when it has ended.
@@ -55,6 +57,6 @@ mod tests {
     fn this_process_is_in_its_own_tree_and_not_frozen() {
         let this = rustix::process::getpid();
         assert_eq!(of(this)[0], this);
-        assert!(!is_frozen(this));
+        assert!(!running(this).is_empty());
     }
 }
