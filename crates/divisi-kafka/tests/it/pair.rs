@@ -17,8 +17,8 @@ use divisi_store::{
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-/// How long a test waits for what must happen.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a test waits for what must happen. The broker syncs each record, so on a slow disk it takes long to catch up.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
 pub(crate) const TOPIC: &str = Sold::TOPIC;
 
 #[divisi_macros::event(topic = "sales", key = "item", crate = divisi_call)]

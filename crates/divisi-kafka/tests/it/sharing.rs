@@ -35,7 +35,7 @@ fn handled(running: &Running) -> u64 {
 /// other one.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn lanes_that_change_hands_stay_on_the_broker_and_nothing_is_applied_twice() {
-    let broker = broker::alone().await;
+    let broker = broker::shared().await;
     let directory = tempfile::tempdir().expect("a directory");
     let pair = Arc::new(Pair::open(directory.path()).await);
     let carrier = broker.carrier();
