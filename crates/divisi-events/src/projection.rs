@@ -189,8 +189,7 @@ impl Projection {
             Change::Open { shape: spec.shape, reader: spec.reader(), owner: control.backend().lease_owner() };
         let row = control::change(&control, spec.name, &opens).await?;
         let reading = Reading::start(&control, spec.reader(), row.active);
-        let tables = if row.shape == spec.shape { Tables::Ours } else { Tables::AsFound };
-        let active = open_version(&spec, &stores, row.active, tables).await?;
+        let active = open_version(&spec, &stores, (row.active, row.shape)).await?;
         let (rebuild, rebuilds) = mpsc::channel(1);
         let mut projection = Projection {
             model: ReadModel { active: Arc::new(RwLock::new(active)) },
@@ -243,28 +242,25 @@ impl ProjectionSpec {
         format!("{}.{}", self.service, self.name).into()
     }
 
-    fn store_name(&self, version: u32) -> StoreName {
+    /// Where a version is kept.
+    pub fn store_name(&self, version: u32) -> StoreName {
         StoreName::projection(&self.service, self.name, version)
+    }
+
+    /// The tables of a version of this shape. Those of another shape than the program's are taken as they are found: the program
+    /// that made them may run beside this one, or come back.
+    pub fn schema(&self, shape: u32) -> Schema {
+        Schema { migrations: self.migrations.clone(), as_found: shape != self.shape, ..Schema::default() }
     }
 }
 
-/// Whose tables a version has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Tables {
-    /// Those that this program knows.
-    Ours,
-    /// Those of a program with another shape, which may run beside this one or come back.
-    AsFound,
-}
-
+/// Opens a version of this shape.
 async fn open_version(
     spec: &ProjectionSpec,
     stores: &Arc<dyn Stores>,
-    version: u32,
-    tables: Tables,
+    (version, shape): (u32, u32),
 ) -> Result<Store, ProjectionError> {
-    let as_found = tables == Tables::AsFound;
-    let schema = Schema { migrations: spec.migrations.clone(), as_found, ..Schema::default() };
+    let schema = spec.schema(shape);
     stores.open(&spec.store_name(version), &schema).await.map_err(|source| ProjectionError::Open {
         name: spec.name.to_owned(),
         version,

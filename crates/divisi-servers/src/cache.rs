@@ -14,30 +14,25 @@ const VARIABLE: &str = "TEST_SERVERS_DIR";
 ///
 /// Nothing is there that could not be made again.
 pub fn directory() -> PathBuf {
-    match std::env::var_os(VARIABLE) {
-        Some(chosen) if !chosen.is_empty() => {
-            let chosen = PathBuf::from(chosen);
-            std::path::absolute(&chosen).unwrap_or(chosen)
-        }
+    let directory = match std::env::var_os(VARIABLE) {
+        Some(chosen) if !chosen.is_empty() => chosen.into(),
         _ => target_directory().join("servers"),
-    }
+    };
+    // Servers are started in directories of their own.
+    std::path::absolute(&directory).unwrap_or(directory)
 }
 
 /// The files by which cargo's target directory is known, whoever named it. Cargo writes the first only into a directory
 /// that it made itself.
 const MARKS: [&str; 2] = ["CACHEDIR.TAG", ".rustc_info.json"];
 
-/// The program that runs now lies in it. Always absolute: servers are started in directories of their own.
+/// The program that runs now lies in it.
 fn target_directory() -> PathBuf {
     let program = std::env::current_exe().unwrap_or_default();
     let is_marked = |directory: &Path| MARKS.iter().any(|mark| directory.join(mark).exists());
     match program.ancestors().find(|directory| is_marked(directory)) {
         Some(directory) => directory.to_owned(),
-        None => {
-            let named =
-                std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| PathBuf::from("target"), PathBuf::from);
-            std::path::absolute(&named).unwrap_or(named)
-        }
+        None => std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| PathBuf::from("target"), PathBuf::from),
     }
 }
 

@@ -30,7 +30,7 @@ const GONE_WITHIN: Duration = Duration::from_secs(10);
 /// How long somebody else may still have a directory. 6 s: a guard gives its server three to end in order.
 const FREE_WITHIN: Duration = Duration::from_secs(6);
 
-/// How long processes may take to stand still. 10 s: one that waits for a disk does so when it has it.
+/// How long processes may take to stand still. 30 s: one that waits for a disk does so when it has it.
 const FROZEN_WITHIN: Duration = Duration::from_secs(30);
 
 /// How much of a log is read for an error.

@@ -120,8 +120,7 @@ impl LeasedLanes {
         number: u32,
         owner: &str,
     ) -> Result<bool, StoreError> {
-        let here = format!("here/{consumer}{}/", version(number));
-        lease::is_held_by_others(read, &here, lease::TTL, owner).await
+        lease::is_held_by_others(read, &kept(consumer, number), lease::TTL, owner).await
     }
 
     /// Whether such an instance may be there, though nobody sees it at the moment.
@@ -131,8 +130,7 @@ impl LeasedLanes {
         number: u32,
         owner: &str,
     ) -> Result<bool, StoreError> {
-        let here = format!("here/{consumer}{}/", version(number));
-        lease::may_be_held_by_others(read, &here, lease::TTL, owner).await
+        lease::may_be_held_by_others(read, &kept(consumer, number), lease::TTL, owner).await
     }
 
     /// Groups are looked at in order, by everybody: their rows are locked in one order.
@@ -206,6 +204,11 @@ impl Share for LeasedLanes {
             left.await.map(drop).map_err(TxFailed::into_error)
         })
     }
+}
+
+/// What stands before the leases of those who keep a version of the projection `consumer` up to date.
+fn kept(consumer: &str, number: u32) -> String {
+    format!("here/{consumer}{}/", version(number))
 }
 
 /// What is shared beside the consumer's own lanes: a version of a projection.

@@ -271,13 +271,11 @@ impl Board {
 
     /// So many parked events were handled after all.
     pub(super) fn redriven(&self, source: &str, topic: &str, n_events: u64) {
-        let mut status = self.lock();
-        let of = |input: &&mut InputStatus| input.source.as_str() == source && input.topic == topic;
-        if let Some(input) = status.inputs.iter_mut().find(of) {
-            input.handled += n_events;
+        let of = |input: &InputStatus| input.source.as_str() == source && input.topic == topic;
+        let place = self.lock().inputs.iter().position(of);
+        if let Some(place) = place {
+            self.tell(place, |input| input.handled += n_events);
         }
-        drop(status);
-        self.changed.send_replace(());
     }
 
     /// The lanes of one input that an operator wants to go on.

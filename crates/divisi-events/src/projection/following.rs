@@ -17,7 +17,7 @@ use crate::consumer::LeasedLanes;
 
 use super::control::Old;
 use super::rebuild::stop_running;
-use super::{Projection, ProjectionError, Tables, Wanted, open_version, reading};
+use super::{Projection, ProjectionError, Wanted, open_version, reading};
 
 /// How often the row is looked at, where another instance may change it.
 const FOLLOW_EVERY: Duration = Duration::from_secs(1);
@@ -92,7 +92,7 @@ impl Projection {
     /// as far.
     pub(super) async fn join(&mut self) {
         let version = self.row.active;
-        match open_version(&self.spec, &self.stores, version, Tables::Ours).await {
+        match open_version(&self.spec, &self.stores, (version, self.spec.shape)).await {
             Ok(store) => {
                 stop_running(&mut self.active).await;
                 self.builds(version, store);
@@ -308,17 +308,15 @@ impl Projection {
             || LeasedLanes::may_be_kept(tx, &reader, version, &owner).await?
         {
             let why = "another instance of the service reads it or keeps it up to date";
-            return Err(Left::Remove(
-                self.cannot_remove(version, StoreError::new(StoreErrorKind::Busy, why)),
-            ));
+            return Err(Left::Remove(self.not_now(version, StoreError::new(StoreErrorKind::Busy, why))));
         }
         self.remove(version).await.map_err(Left::Remove)
     }
 
-    fn cannot_remove(&self, version: u32, source: StoreError) -> ProjectionError {
-        let name = self.spec.name.to_owned();
-        let what = format!("version {version} of projection `{name}`");
-        ProjectionError::Remove { name, version, source: OpenError::Other { what, source } }
+    /// A version cannot be removed yet.
+    fn not_now(&self, version: u32, source: StoreError) -> ProjectionError {
+        let what = format!("version {version} of projection `{}`", self.spec.name);
+        self.cannot_remove(version, OpenError::Other { what, source })
     }
 
     /// What was decided. Trouble that passes is one of removing version `about`: it is tried again.
@@ -337,7 +335,7 @@ impl Projection {
             ) => error,
         };
         Err(if source.is_transient() || source.kind == StoreErrorKind::TooLong {
-            self.cannot_remove(about, source)
+            self.not_now(about, source)
         } else {
             ProjectionError::Control { name: self.spec.name.to_owned(), source }
         })

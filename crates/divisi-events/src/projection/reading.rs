@@ -54,16 +54,16 @@ fn prefix(reader: &str, version: u32) -> String {
     format!("reads/{reader} v{version}/")
 }
 
+/// Says that a version is read here, from the end of this transaction on.
+pub(super) async fn keeps(tx: &mut Tx, reader: &str, version: u32, owner: &str) -> Result<(), StoreError> {
+    lease::take(tx, &format!("{}{owner}", prefix(reader, version)), owner, lease::TTL).await.map(drop)
+}
+
 /// The same, by a process that has just started.
 pub(super) async fn begins(tx: &mut Tx, reader: &str, version: u32, owner: &str) -> Result<(), StoreError> {
     // Every process that was ever killed has left a row.
     lease::forget(tx, &format!("reads/{reader} v")).await?;
     keeps(tx, reader, version, owner).await
-}
-
-/// Says that a version is read here, from the end of this transaction on.
-pub(super) async fn keeps(tx: &mut Tx, reader: &str, version: u32, owner: &str) -> Result<(), StoreError> {
-    lease::take(tx, &format!("{}{owner}", prefix(reader, version)), owner, lease::TTL).await.map(drop)
 }
 
 async fn keep(control: Store, reader: Arc<str>, owner: String, mut versions: watch::Receiver<Vec<u32>>) {

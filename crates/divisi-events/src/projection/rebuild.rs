@@ -13,7 +13,7 @@ use tracing::{info, warn};
 use super::control::Change;
 use super::removing::Removal;
 use super::running::Running;
-use super::{Input, Projection, ProjectionError, Tables, Wanted, following, open_version};
+use super::{Input, Projection, ProjectionError, Wanted, following, open_version};
 use crate::consumer::{ConsumerOptions, LeasedLanes, Share};
 
 /// How far behind the sources' ends a new version may be when the flip begins.
@@ -268,9 +268,11 @@ impl Projection {
             Ok(Err(error)) => Some(error.to_string()),
             Err(_) => Some(lacks.unwrap_or_else(|| "the old version does not say where it is".to_owned())),
         };
-        failpoint::hit("rebuild.before_flip");
-        if refused.is_none() && !is_taken {
-            self.change(Change::Flip { version, old: self.old() }).await?;
+        if refused.is_none() {
+            failpoint::hit("rebuild.before_flip");
+            if !is_taken {
+                self.change(Change::Flip { version, old: self.old() }).await?;
+            }
             if self.row.building == Some((version, self.spec.shape)) {
                 refused = Some("another instance goes on with the old version again".to_owned());
             }
@@ -324,7 +326,7 @@ impl Projection {
             _ => return Ok(()),
         };
         failpoint::hit("rebuild.begun");
-        let store = open_version(&self.spec, &self.stores, version, Tables::Ours).await?;
+        let store = open_version(&self.spec, &self.stores, (version, self.spec.shape)).await?;
         self.builds(version, store);
         self.wanted = None;
         failpoint::hit("rebuild.opened");
@@ -355,7 +357,7 @@ impl Projection {
                     // The process was killed meanwhile.
                     self.change(Change::Flipping { version, flipping: false }).await?;
                 }
-                match open_version(&self.spec, &self.stores, version, Tables::Ours).await {
+                match open_version(&self.spec, &self.stores, (version, self.spec.shape)).await {
                     Ok(store) => self.builds(version, store),
                     Err(error) => {
                         self.cannot_open(&error);
@@ -379,13 +381,12 @@ impl Projection {
 
     /// The old version can go on only if its shape is the one that the handlers know; else it stands still and serves.
     fn start_old(&self, inputs: &[Input]) -> Option<Running> {
-        (self.reads.1 == self.spec.shape).then(|| self.start_active(inputs))
-    }
-
-    fn start_active(&self, inputs: &[Input]) -> Running {
-        let versions = (&self.versions, self.reads.0);
-        let how = (self.share(self.reads.0), ConsumerOptions::default());
-        Running::start(&self.spec, versions, self.model.store(), inputs, how)
+        let (number, shape) = self.reads;
+        if shape != self.spec.shape {
+            return None;
+        }
+        let how = (self.share(number), ConsumerOptions::default());
+        Some(Running::start(&self.spec, (&self.versions, number), self.model.store(), inputs, how))
     }
 
     /// Instances that keep the same version up to date share its lanes. The leases are in the service's own store: its session shows
@@ -414,7 +415,7 @@ impl Projection {
         let mut old = match self.standing(&model, inputs).await {
             Ok(old) => old,
             // Others have taken the new one and removed this one, of which nothing can be read any more.
-            Err(error) if self.is_left(store) && !error.is_transient() => {
+            Err(error) if is_taken && self.is_left() && !error.is_transient() => {
                 warn!(projection.name = self.spec.name, error = %error, "version {} cannot be read any more", self.reads.0);
                 return Ok(());
             }
@@ -429,13 +430,9 @@ impl Projection {
         }
     }
 
-    /// Whether the version in `store` is read everywhere else, and the one that is read here is named by nobody.
-    fn is_left(&self, store: &Store) -> bool {
-        let (reads, _) = self.reads;
-        let builds = self.building.as_ref().is_some_and(|(version, building)| {
-            *version == self.row.active && Arc::ptr_eq(building.backend(), store.backend())
-        });
-        builds && self.row.active != reads && self.row.previous.is_none_or(|(version, _)| version != reads)
+    /// Whether the version that is read here is not kept for the way back any more.
+    fn is_left(&self) -> bool {
+        self.row.previous.is_none_or(|(version, _)| version != self.reads.0)
     }
 }
 

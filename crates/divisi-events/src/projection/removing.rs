@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use divisi_contract::error::Chain;
+use divisi_store::OpenError;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
@@ -95,20 +96,16 @@ impl Projection {
     }
 
     pub(super) async fn is_there(&self, version: u32) -> Result<bool, ProjectionError> {
-        let name = self.spec.store_name(version);
-        self.stores.exists(&name).await.map_err(|source| ProjectionError::Remove {
-            name: self.spec.name.to_owned(),
-            version,
-            source,
-        })
+        let there = self.stores.exists(&self.spec.store_name(version)).await;
+        there.map_err(|source| self.cannot_remove(version, source))
     }
 
     pub(super) async fn remove(&self, version: u32) -> Result<(), ProjectionError> {
-        let name = self.spec.store_name(version);
-        self.stores.remove(&name).await.map_err(|source| ProjectionError::Remove {
-            name: self.spec.name.to_owned(),
-            version,
-            source,
-        })
+        let removed = self.stores.remove(&self.spec.store_name(version)).await;
+        removed.map_err(|source| self.cannot_remove(version, source))
+    }
+
+    pub(super) fn cannot_remove(&self, version: u32, source: OpenError) -> ProjectionError {
+        ProjectionError::Remove { name: self.spec.name.to_owned(), version, source }
     }
 }

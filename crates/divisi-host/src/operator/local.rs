@@ -7,7 +7,7 @@ use std::sync::Arc;
 use divisi_events::consumer::Parked;
 use divisi_events::projection::ProjectionSpec;
 use divisi_store::projection as rows;
-use divisi_store::{OpenError, Read, Schema, Store, StoreError, StoreName, Stores};
+use divisi_store::{OpenError, Read, Store, StoreError, StoreName, Stores};
 
 use super::desk::{Desk, Folding, Life, Reacting};
 use crate::graph::Graph;
@@ -73,11 +73,10 @@ async fn versions(
     let Some(row) = row else { return Ok(opened) };
     let building = row.building.filter(|(_, shape)| *shape == spec.shape).map(|(number, _)| number);
     for number in [Some(row.active), building].into_iter().flatten() {
-        let as_found = number == row.active && row.shape != spec.shape;
-        let schema = Schema { migrations: spec.migrations.clone(), as_found, ..Schema::default() };
-        let name = StoreName::projection(&spec.service, spec.name, number);
+        let shape = if number == row.active { row.shape } else { spec.shape };
+        let name = spec.store_name(number);
         let store = match stores.exists(&name).await {
-            Ok(true) => stores.open(&name, &schema).await,
+            Ok(true) => stores.open(&name, &spec.schema(shape)).await,
             Ok(false) => continue,
             Err(error) => Err(error),
         };

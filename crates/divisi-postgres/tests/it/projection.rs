@@ -1,7 +1,7 @@
 //! A projection in PostgreSQL: each version is a schema, and readers go from one to the next.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
 use divisi_contract::{Event, ServiceName};
@@ -100,6 +100,53 @@ async fn a_rebuild_ends_in_a_new_schema_that_has_everything_and_the_next_start_f
     }
 }
 
+/// A bank whose log the desk may read, with databases of their own, and what the test does there.
+struct World {
+    databases: Databases,
+    bank: Store,
+    log: Arc<Log>,
+    n: AtomicI64,
+}
+
+/// The schemas of the desk's versions.
+const VERSIONS: &str =
+    "SELECT string_agg(nspname, ' ' ORDER BY nspname) FROM pg_namespace WHERE nspname LIKE 'totals_v%'";
+/// Which version readers see.
+const ACTIVE: &str = "SELECT active FROM divisi_projection";
+
+impl World {
+    async fn begin() -> World {
+        let databases = databases().await;
+        let bank = databases.stores().open(&StoreName::of("bank"), &schema()).await.expect("the bank opens");
+        let log =
+            Log::new(bank.clone(), Listeners::none().allow(Moved::TOPIC, "desk"), LogOptions::default());
+        World { databases, bank, log, n: AtomicI64::new(0) }
+    }
+
+    async fn start(&self) -> Instance {
+        self.start_as(1).await
+    }
+
+    async fn start_as(&self, shape: u32) -> Instance {
+        Instance::start(&self.databases, &self.log, shape).await
+    }
+
+    /// What the desk's database answers.
+    async fn desk(&self, sql: &str) -> String {
+        let answer = self.databases.server.sql_in(&self.databases.database("desk"), sql).await;
+        answer.expect("a look").trim().to_owned()
+    }
+
+    /// Pays in so many times more; how often that was in all.
+    async fn pay(&self, times: usize) -> i64 {
+        for _ in 0..times {
+            let n = self.n.fetch_add(1, Ordering::Relaxed);
+            deposit(&self.bank, &format!("account-{}", n % 6), 1).await.expect("it commits");
+        }
+        self.n.load(Ordering::Relaxed)
+    }
+}
+
 /// One of several instances, and somebody who reads from it all the time.
 struct Instance {
     control: Store,
@@ -119,11 +166,7 @@ async fn seen(model: &ReadModel) -> i64 {
 }
 
 impl Instance {
-    async fn start(databases: &Databases, log: &Arc<Log>) -> Instance {
-        Instance::start_as(databases, log, 1).await
-    }
-
-    async fn start_as(databases: &Databases, log: &Arc<Log>, shape: u32) -> Instance {
+    async fn start(databases: &Databases, log: &Arc<Log>, shape: u32) -> Instance {
         let stores = databases.stores();
         let control = stores.open(&StoreName::of("desk"), &Schema::default()).await.expect("the desk opens");
         let projection = open_as(&stores, &control, shape).await;
@@ -162,33 +205,18 @@ impl Instance {
 /// nobody, and readers of neither ever have less than before.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn instances_follow_each_other_from_version_to_version() {
-    let databases = databases().await;
-    let stores = databases.stores();
-    let bank = stores.open(&StoreName::of("bank"), &schema()).await.expect("the bank opens");
-    let log = Log::new(bank.clone(), Listeners::none().allow(Moved::TOPIC, "desk"), LogOptions::default());
-    let (one, two) = (Instance::start(&databases, &log).await, Instance::start(&databases, &log).await);
-    let versions = async || {
-        let sql = "SELECT string_agg(nspname, ' ' ORDER BY nspname) FROM pg_namespace WHERE nspname LIKE 'totals_v%'";
-        databases.server.sql_in(&databases.database("desk"), sql).await.expect("a look").trim().to_owned()
-    };
-    let active = async || {
-        let sql = "SELECT active FROM divisi_projection";
-        databases.server.sql_in(&databases.database("desk"), sql).await.expect("a look").trim().to_owned()
-    };
-    let mut n = 0;
+    let world = World::begin().await;
+    let (one, two) = (world.start().await, world.start().await);
+    let versions = async || world.desk(VERSIONS).await;
     let asked: [&[&Instance]; 4] = [&[&one], &[&two], &[&one, &two], &[&two]];
     for (version, asked) in (2..).zip(asked) {
         for instance in asked {
             assert!(instance.rebuild.ask());
         }
-        while active().await != version.to_string() {
-            deposit(&bank, &format!("account-{}", n % 6), 1).await.expect("it commits");
-            n += 1;
+        while world.desk(ACTIVE).await != version.to_string() {
+            world.pay(1).await;
         }
-        for _ in 0..20 {
-            deposit(&bank, &format!("account-{}", n % 6), 1).await.expect("it commits");
-            n += 1;
-        }
+        let n = world.pay(20).await;
         for instance in [&one, &two] {
             eventually("everything is folded once", async || seen(&instance.model).await, |seen| *seen == n)
                 .await;
@@ -203,40 +231,22 @@ async fn instances_follow_each_other_from_version_to_version() {
 /// Whoever has built a version and is gone before the others have heard of it leaves it to them.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_version_whose_builder_is_gone_is_gone_after_by_the_others() {
-    let databases = databases().await;
-    let stores = databases.stores();
-    let bank = stores.open(&StoreName::of("bank"), &schema()).await.expect("the bank opens");
-    let log = Log::new(bank.clone(), Listeners::none().allow(Moved::TOPIC, "desk"), LogOptions::default());
-    let (builds, follows) =
-        (Instance::start(&databases, &log).await, Instance::start(&databases, &log).await);
-    let desk = async |sql: &str| {
-        databases.server.sql_in(&databases.database("desk"), sql).await.expect("a look").trim().to_owned()
-    };
-    let mut n = 0;
-    let mut pay = async || {
-        for _ in 0..30 {
-            deposit(&bank, &format!("account-{}", n % 6), 1).await.expect("it commits");
-            n += 1;
-        }
-        n
-    };
-    pay().await;
+    let world = World::begin().await;
+    let (builds, follows) = (world.start().await, world.start().await);
+    world.pay(30).await;
     assert!(builds.rebuild.ask());
-    let active = async || desk("SELECT active FROM divisi_projection").await;
-    eventually("the new version is read", active, |active| active == "2").await;
+    eventually("the new version is read", async || world.desk(ACTIVE).await, |active| active == "2").await;
     builds.over.store(true, Ordering::Release);
     builds.task.abort();
     builds.control.close().await;
-    let n = pay().await;
+    let n = world.pay(30).await;
     eventually("the other one folds it", async || seen(&follows.model).await, |seen| *seen == n).await;
     // It reads the new version when it can make way for the next one.
     assert!(follows.rebuild.ask());
-    let versions =
-        "SELECT string_agg(nspname, ' ' ORDER BY nspname) FROM pg_namespace WHERE nspname LIKE 'totals_v%'";
-    let there = async || desk(versions).await;
+    let there = async || world.desk(VERSIONS).await;
     let minute = Duration::from_secs(60);
     eventually_within(minute, "it makes way", there, |there| there == "totals_v2 totals_v3").await;
-    let n = pay().await;
+    let n = world.pay(30).await;
     eventually("it goes on", async || seen(&follows.model).await, |seen| *seen == n).await;
     follows.stop().await;
 }
@@ -244,24 +254,22 @@ async fn a_version_whose_builder_is_gone_is_gone_after_by_the_others() {
 /// What a version that was begun needs, it finds, though who began it is gone.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_version_that_nobody_builds_any_more_is_built_by_who_is_left() {
-    let databases = databases().await;
-    let stores = databases.stores();
-    let bank = stores.open(&StoreName::of("bank"), &schema()).await.expect("the bank opens");
-    let log = Log::new(bank.clone(), Listeners::none().allow(Moved::TOPIC, "desk"), LogOptions::default());
-    for n in 0..30 {
-        deposit(&bank, &format!("account-{}", n % 6), 1).await.expect("it commits");
-    }
-    let left = Instance::start(&databases, &log).await;
+    let world = World::begin().await;
+    world.pay(30).await;
+    let left = world.start().await;
+    let stores = world.databases.stores();
     let control = stores.open(&StoreName::of("desk"), &Schema::default()).await.expect("the desk opens");
     let begun = open(&stores, &control).await.begin_and_close().await.expect("it is begun");
     control.close().await;
     assert_eq!(begun, 2);
-    let active = async || {
-        let sql = "SELECT active FROM divisi_projection";
-        databases.server.sql_in(&databases.database("desk"), sql).await.expect("a look").trim().to_owned()
-    };
     let minute = Duration::from_secs(60);
-    eventually_within(minute, "it is built and read", active, |active| active == "2").await;
+    eventually_within(
+        minute,
+        "it is built and read",
+        async || world.desk(ACTIVE).await,
+        |active| active == "2",
+    )
+    .await;
     eventually("it has everything", async || seen(&left.model).await, |seen| *seen == 30).await;
     left.stop().await;
 }
@@ -270,41 +278,28 @@ async fn a_version_that_nobody_builds_any_more_is_built_by_who_is_left() {
 /// is removed in the end, also where a version was read that no row names any more.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_programs_read_two_shapes_and_hold_each_other_up_in_nothing() {
-    let databases = databases().await;
-    let stores = databases.stores();
-    let bank = stores.open(&StoreName::of("bank"), &schema()).await.expect("the bank opens");
-    let log = Log::new(bank.clone(), Listeners::none().allow(Moved::TOPIC, "desk"), LogOptions::default());
-    let desk = async |sql: &str| {
-        databases.server.sql_in(&databases.database("desk"), sql).await.expect("a look").trim().to_owned()
-    };
-    let mut n = 0;
-    let mut pay = async || {
-        for _ in 0..30 {
-            deposit(&bank, &format!("account-{}", n % 6), 1).await.expect("it commits");
-            n += 1;
-        }
-        n
-    };
-    pay().await;
-    let older = Instance::start(&databases, &log).await;
+    let world = World::begin().await;
+    world.pay(30).await;
+    let older = world.start().await;
     eventually("the older program has it", async || seen(&older.model).await, |seen| *seen == 30).await;
-    let newer = Instance::start_as(&databases, &log, 2).await;
-    let row = async || desk("SELECT active || ' ' || shape FROM divisi_projection").await;
+    let newer = world.start_as(2).await;
+    let row = async || world.desk("SELECT active || ' ' || shape FROM divisi_projection").await;
     let minute = Duration::from_secs(60);
     eventually_within(minute, "the newer one has its shape", row, |row| row == "2 2").await;
-    assert_eq!(desk("SELECT count(*) FROM totals_v1.divisi_migration WHERE owner = 'service'").await, "1");
+    assert_eq!(
+        world.desk("SELECT count(*) FROM totals_v1.divisi_migration WHERE owner = 'service'").await,
+        "1"
+    );
     assert!(newer.rebuild.ask());
     eventually_within(minute, "it goes on beside the older one", row, |row| row == "3 2").await;
-    let n = pay().await;
+    let n = world.pay(30).await;
     for instance in [&older, &newer] {
         eventually("both go on", async || seen(&instance.model).await, |seen| *seen == n).await;
     }
     older.stop().await;
     assert!(newer.rebuild.ask());
     eventually_within(minute, "it goes on", row, |row| row == "4 2").await;
-    let versions =
-        "SELECT string_agg(nspname, ' ' ORDER BY nspname) FROM pg_namespace WHERE nspname LIKE 'totals_v%'";
-    let there = async || desk(versions).await;
+    let there = async || world.desk(VERSIONS).await;
     eventually("what nobody reads is removed", there, |there| there == "totals_v3 totals_v4").await;
     eventually("it has everything", async || seen(&newer.model).await, |seen| *seen == n).await;
     newer.stop().await;
