@@ -69,7 +69,8 @@ pub enum CarrierError {
 
 /// A stream of what a carrier brings, without an end.
 pub trait Arrivals: Send {
-    /// The next arrival; `None` when the subscription is over and must be begun again.
+    /// The next arrival; `None` when the subscription is over and must be begun again. Dropping the future loses nothing: it is polled
+    /// once, too, to see what has come already.
     fn next(&mut self) -> BoxFuture<'_, Option<Result<Carried, CarrierError>>>;
 }
 

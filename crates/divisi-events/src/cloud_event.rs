@@ -11,7 +11,6 @@ mod record;
 mod structured;
 mod time;
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -19,7 +18,7 @@ use divisi_contract::ServiceName;
 use divisi_store::{Epochs, Lane, Pos, Record};
 
 pub use error::CloudEventError;
-use headers::Attributes;
+use headers::{Attribute, Attributes};
 
 /// The type of the record in which a source tells its epochs and heads.
 pub const BEACON_TYPE: &str = "divisi.beacon.v1";
@@ -41,9 +40,9 @@ pub const BEACON_TYPE: &str = "divisi.beacon.v1";
 /// # };
 /// let mapping = CloudEvents::nats("market");
 /// let message = mapping.record(&record);
-/// assert!(message.headers.contains(&("ce-type".into(), "market.shop.Sold.v1".into())));
+/// assert!(message.headers.contains(&("ce-type", "market.shop.Sold.v1".to_owned())));
 ///
-/// let headers = message.headers.iter().map(|(name, value)| (&**name, value.as_bytes()));
+/// let headers = message.headers.iter().map(|(name, value)| (*name, value.as_bytes()));
 /// assert_eq!(mapping.read(headers, &message.payload), Ok(Content::Record(record)));
 /// ```
 #[derive(Debug, Clone)]
@@ -57,7 +56,7 @@ pub struct CloudEvents {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {
     /// Names with the carrier's prefix, and values. No name stands twice.
-    pub headers: Vec<(Cow<'static, str>, String)>,
+    pub headers: Vec<(&'static str, String)>,
     /// The body.
     pub payload: Bytes,
 }
@@ -83,9 +82,9 @@ pub enum Content {
 /// How a kind of carrier writes an attribute as a header.
 #[derive(Debug, Clone, Copy)]
 struct Binding {
+    /// What the headers of attributes begin with; but not that of `datacontenttype` everywhere.
     prefix: &'static str,
-    /// What `datacontenttype` is called.
-    content_type: &'static str,
+    header: fn(&Attribute) -> &'static str,
     /// Whether values outside of printable ASCII are percent-encoded.
     percent: bool,
 }
@@ -93,14 +92,14 @@ struct Binding {
 impl CloudEvents {
     /// As the binding for NATS has it: `ce-` before each attribute, values percent-encoded.
     pub fn nats(app: impl Into<Arc<str>>) -> CloudEvents {
-        let binding = Binding { prefix: "ce-", content_type: "ce-datacontenttype", percent: true };
+        let binding = Binding { prefix: "ce-", header: Attribute::nats, percent: true };
         CloudEvents { binding, app: app.into() }
     }
 
     /// As the binding for Kafka has it: `ce_` before each attribute but `content-type`, values in UTF-8. The record's
     /// key on Kafka is the event's key; this mapping does not need it.
     pub fn kafka(app: impl Into<Arc<str>>) -> CloudEvents {
-        let binding = Binding { prefix: "ce_", content_type: "content-type", percent: false };
+        let binding = Binding { prefix: "ce_", header: Attribute::kafka, percent: false };
         CloudEvents { binding, app: app.into() }
     }
 
@@ -109,6 +108,11 @@ impl CloudEvents {
         let mut headers = headers::Written::new(self.binding);
         record::write(&mut headers, &self.app, record);
         Message { headers: headers.into_inner(), payload: record.payload.clone() }
+    }
+
+    /// The value of the header of a record's `id`.
+    pub fn id(&self, record: &Record) -> String {
+        self.binding.encoded(record::id(record))
     }
 
     /// The message in which a source tells what it says of itself.
@@ -136,7 +140,8 @@ impl CloudEvents {
         let binary = Attributes::binary(self.binding, headers);
         let (attributes, payload) = match binary.structured()? {
             true => structured::read(self.binding, payload)?,
-            false => (binary, payload.clone()),
+            // What was received with it may be much larger, and would be held for as long.
+            false => (binary, Bytes::copy_from_slice(payload)),
         };
         if attributes.is_beacon() {
             beacon::read(&attributes, &payload)

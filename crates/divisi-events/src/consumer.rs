@@ -104,6 +104,12 @@ impl Shared {
         if self.suspends { self.turns.of(inbox, lane).await } else { None }
     }
 
+    /// How many transactions of an input may be under way.
+    fn transactions_max(&self) -> usize {
+        let max = self.options.transactions_max.max(1);
+        self.store.backend().consumers_max().map_or(max, |most| max.min(most.max(1)))
+    }
+
     /// How much of an input may be in hand.
     fn queue_bytes_max(&self) -> usize {
         let ConsumerOptions { queue_bytes_max, queue_bytes_max_at_a_server, .. } = self.options;
@@ -112,11 +118,13 @@ impl Shared {
 
     /// How long `tx` may go on.
     fn span_max(&self, tx: &Tx) -> Option<Duration> {
-        if self.suspends {
-            return self.options.batch_work_max_at_a_server;
-        }
-        let max = self.options.batch_work_max?;
-        Some(if tx.is_awaited() { max.min(options::BATCH_WORK_WHILE_CALLS_WAIT) } else { max })
+        let ConsumerOptions { batch_work_max, batch_work_max_at_a_server, .. } = self.options;
+        let (max, awaited) = if self.suspends {
+            (batch_work_max_at_a_server?, options::BATCH_WORK_WHILE_CALLS_WAIT_AT_A_SERVER)
+        } else {
+            (batch_work_max?, options::BATCH_WORK_WHILE_CALLS_WAIT)
+        };
+        Some(if tx.is_awaited() { max.min(awaited) } else { max })
     }
 }
 

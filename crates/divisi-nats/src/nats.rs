@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_nats::HeaderMap;
+use async_nats::{HeaderMap, HeaderName};
 use divisi_call::BoxFuture;
 use divisi_contract::ServiceName;
 use divisi_events::carrier::{Arrivals, Carrier, CarrierError, Head, Hint, PublishError};
@@ -86,8 +86,8 @@ impl Nats {
         let names = self.names(topic).map_err(unavailable)?;
         let message = self.mapping.beacon(source, topic, epochs, heads);
         let mut headers = HeaderMap::new();
-        for (name, value) in &message.headers {
-            headers.insert(&**name, &**value);
+        for (name, value) in message.headers {
+            headers.insert(HeaderName::from_static(name), value);
         }
         let client = &self.connection.client;
         let sent = async {

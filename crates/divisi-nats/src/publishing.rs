@@ -8,10 +8,10 @@
 
 use std::sync::Arc;
 
-use async_nats::HeaderMap;
 use async_nats::jetstream::context::{PublishAckFuture, PublishErrorKind};
 use async_nats::jetstream::message::PublishMessage;
 use async_nats::jetstream::publish::PublishAck;
+use async_nats::{HeaderMap, HeaderName};
 use divisi_events::Hint;
 use divisi_events::carrier::{CarrierError, PublishError};
 use divisi_store::{Lane, Record};
@@ -98,7 +98,7 @@ impl<'a> Run<'a> {
             return Ok(());
         }
         let proved = outcomes.len().checked_sub(1).and_then(|stored| records.get(stored));
-        let Some(id) = proved.map(|record| id_of(self.nats, record)) else { return Ok(()) };
+        let Some(id) = proved.map(|record| self.nats.mapping.id(record)) else { return Ok(()) };
         let proof = Proof { sequence: last, id };
         let after = proof.to_string();
         let mut sent = Vec::with_capacity(records.len());
@@ -280,23 +280,15 @@ async fn acknowledged(acknowledgement: PublishAckFuture) -> Acknowledged {
 fn message(nats: &Nats, record: &Record, fence: Option<u64>) -> PublishMessage {
     let event = nats.mapping.record(record);
     let mut headers = HeaderMap::new();
-    for (name, value) in &event.headers {
+    headers.insert(async_nats::header::NATS_MESSAGE_ID, nats.mapping.id(record));
+    for (name, value) in event.headers {
         // The mapping writes printable ASCII, which every header can hold.
-        headers.insert(&**name, &**value);
-        if name == "ce-id" {
-            headers.insert(async_nats::header::NATS_MESSAGE_ID, &**value);
-        }
+        headers.insert(HeaderName::from_static(name), value);
     }
     if let Some(fence) = fence {
         headers.insert(FENCE, fence.to_string());
     }
     PublishMessage::build().payload(event.payload).headers(headers)
-}
-
-/// Under what a record is known to the server.
-fn id_of(nats: &Nats, record: &Record) -> String {
-    let headers = nats.mapping.record(record).headers;
-    headers.iter().find(|(name, _)| name == "ce-id").map(|(_, id)| id.to_string()).unwrap_or_default()
 }
 
 /// Headers as the mapping reads them.

@@ -202,6 +202,10 @@ impl Backend for PostgresStore {
         true
     }
 
+    fn consumers_max(&self) -> Option<usize> {
+        Some(self.core.consumers_max)
+    }
+
     fn one_owner(&self) -> bool {
         false
     }

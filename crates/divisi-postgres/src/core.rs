@@ -30,6 +30,9 @@ pub(crate) struct Core {
     /// As many as there are connections: who has a permit gets one.
     free: Arc<Semaphore>,
     free_for_consumers: Arc<Semaphore>,
+    /// How many permits each of the two has.
+    connections_max: usize,
+    pub(crate) consumers_max: usize,
     listener: Mutex<Option<Arc<dyn Committed>>>,
     epoch: AtomicI64,
     pub(crate) ends: Ends,
@@ -55,6 +58,8 @@ impl Core {
             pool,
             free: Arc::new(Semaphore::new(connections)),
             free_for_consumers: Arc::new(Semaphore::new(of_consumers)),
+            connections_max: connections,
+            consumers_max: of_consumers,
             listener: Mutex::default(),
             epoch: AtomicI64::new(0),
             forgets: AtomicU64::new(0),
@@ -127,6 +132,14 @@ impl Core {
             Some(Class::Call) | None => None,
         };
         Ok((self.permit(&self.free).await?, of_consumer))
+    }
+
+    /// Whether others than consumers have connections: a call may wait for a row that a consumer's transaction holds. They are not asked:
+    /// who waits for whom is known to the server alone.
+    pub(crate) fn serves_calls(&self) -> bool {
+        let held = self.connections_max - self.free.available_permits().min(self.connections_max);
+        // A consumer takes its share first and gives it back last, so that it never counts as a call.
+        held > self.consumers_max - self.free_for_consumers.available_permits().min(self.consumers_max)
     }
 
     async fn permit(&self, free: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, StoreError> {

@@ -236,6 +236,10 @@ impl Session for Transaction {
         })
     }
 
+    fn is_awaited(&self) -> bool {
+        self.core.serves_calls()
+    }
+
     fn savepoint(&mut self) -> BoxFuture<'_, Result<(), StoreError>> {
         Box::pin(self.batch("SAVEPOINT divisi_nested"))
     }

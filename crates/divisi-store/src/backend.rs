@@ -91,6 +91,12 @@ pub trait Backend: Send + Sync + 'static {
     /// Whether a transaction may wait: `false` means that its closure must run to its end within one poll.
     fn suspends(&self) -> bool;
 
+    /// How many transactions of consumers it has under way at once; more of them wait for each other. None where they do not: those that
+    /// wait together commit together.
+    fn consumers_max(&self) -> Option<usize> {
+        None
+    }
+
     /// Whether this process alone writes the database. Elsewhere a reader of a later epoch is not answered, and the
     /// listener is told of what others commit by [`Committed::grew`].
     fn one_owner(&self) -> bool {
@@ -179,8 +185,9 @@ pub trait Session: Send {
     /// Ends the innermost savepoint: keeps what was done since, or undoes it.
     fn end_savepoint(&mut self, keep: bool) -> BoxFuture<'_, Result<(), StoreError>>;
 
-    /// Whether a call waits because of this transaction: one of [`Class::Consumer`] then ends soon, with what it has done
-    /// so far. It costs next to nothing to ask. A database where writers do not wait for each other says no.
+    /// Whether a call waits because of this transaction, or may: one of [`Class::Consumer`] then ends soon, with what it has
+    /// done so far. It costs next to nothing to ask. A database where writers wait for rows only says whether calls are under
+    /// way.
     fn is_awaited(&self) -> bool {
         false
     }

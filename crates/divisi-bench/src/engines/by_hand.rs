@@ -2,27 +2,27 @@
 //!
 //! A transaction appends a batch of events to a table with a serial id. Twelve workers, each with a share of the keys and a
 //! connection, take up to a hundred of them, from the table or from the broker, and write a row for each and how far they are in one
-//! transaction, whose statements are all sent before the first answer. Nothing here survives a crash at the wrong moment: positions
-//! are not dense, what a broker loses is lost, and nobody looks for it. Where the table itself is read, sellers append one after the
-//! other: else a worker that has seen one id never comes back for a lower one that is committed later.
+//! transaction, whose statements are all sent before the first answer. What a broker loses is lost, positions are not dense, and nobody
+//! looks for gaps.
+//!
+//! To a broker a relay brings them, out of the table: who publishes from memory after COMMIT loses all that it has not published when it
+//! dies, and is measured too. Where the table is read, by workers or by the relay, sellers append one after the other: else whoever has seen
+//! one id never comes back for a lower one that is committed later.
+
+mod broker;
+mod relay;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use anyhow::{Context as _, ensure};
-use async_nats::jetstream;
-use async_nats::jetstream::consumer::{AckPolicy, pull};
+use async_nats::jetstream::consumer::pull;
+use broker::{Broker, Outgoing};
 use divisi::Event as _;
 use divisi::contract::event::lane_of;
-use futures_util::future::{FutureExt as _, try_join_all};
+use futures_util::future::FutureExt as _;
 use futures_util::stream::{FuturesOrdered, StreamExt as _};
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
-use rdkafka::client::DefaultClientContext;
-use rdkafka::config::ClientConfig;
-use rdkafka::consumer::{Consumer as _, StreamConsumer};
-use rdkafka::message::Message as _;
-use rdkafka::producer::{FutureProducer, FutureRecord};
-use rdkafka::{Offset, TopicPartitionList};
+use relay::Relay;
 use tokio::runtime::Runtime;
 use tokio::sync::{Notify, mpsc};
 use tokio_postgres::{Client, NoTls, Statement};
@@ -36,7 +36,6 @@ pub(super) const HEADERS: &str =
     r#"{"traceparent":"00-0123456789abcdef0123456789abcdef-0123456789abcdef-01"}"#;
 /// Events of one transaction of a worker at the most, as of a consumer's.
 const BATCH: usize = 100;
-const TOPIC: &str = "raw";
 
 /// An event on its way to its worker.
 type Payload = Vec<u8>;
@@ -65,12 +64,28 @@ pub(super) async fn connect(url: &str) -> anyhow::Result<Client> {
     Ok(client)
 }
 
+/// Who publishes, where there is a broker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Publishing {
+    /// A relay, out of the table.
+    Relayed,
+    /// The seller, after COMMIT.
+    FromMemory,
+}
+
 /// What brings events from the shop to the workers.
-enum Spread {
-    /// They look when something was appended; one appends at a time.
-    Log(Vec<Notify>, tokio::sync::Mutex<()>),
-    Nats(jetstream::Context),
-    Kafka(FutureProducer),
+struct Spread {
+    way: Way,
+    /// One appends at a time, where the table is read by its ids.
+    appending: tokio::sync::Mutex<()>,
+}
+
+enum Way {
+    /// Workers look when something was appended.
+    Log(Vec<Notify>),
+    /// The relay does.
+    Relayed(Broker, Notify),
+    FromMemory(Broker),
 }
 
 /// Where a worker takes events from.
@@ -86,8 +101,9 @@ impl ByHand {
         servers: &Servers,
         by: By,
         statements: Statements,
+        publishing: Publishing,
     ) -> anyhow::Result<ByHand> {
-        runtime.block_on(ByHand::begin(runtime, servers, by, statements))
+        runtime.block_on(ByHand::begin(runtime, servers, by, statements, publishing))
     }
 
     async fn begin(
@@ -95,14 +111,18 @@ impl ByHand {
         servers: &Servers,
         by: By,
         statements: Statements,
+        publishing: Publishing,
     ) -> anyhow::Result<ByHand> {
-        let name = format!("{by:?}_{statements:?}").to_lowercase();
+        let name = format!("{by:?}_{statements:?}_{publishing:?}").to_lowercase();
+        let spread = Arc::new(Spread::open(servers, by, publishing, &name).await?);
         let url = servers.database(&format!("raw_shop_{name}")).await?;
         let shop = connect(&url).await?;
-        shop.batch_execute(
+        // As it is read: by each worker, or by the relay.
+        let key = if by == By::Log { "worker, id" } else { "id" };
+        shop.batch_execute(&format!(
             "CREATE TABLE outbox (id BIGINT GENERATED ALWAYS AS IDENTITY, worker INT NOT NULL, key TEXT NOT NULL, headers TEXT NOT NULL, \
-             payload BYTEA NOT NULL, at TIMESTAMPTZ NOT NULL DEFAULT now(), PRIMARY KEY (worker, id))",
-        )
+             payload BYTEA NOT NULL, at TIMESTAMPTZ NOT NULL DEFAULT now(), PRIMARY KEY ({key}))"
+        ))
         .await?;
         let heard = servers.database(&format!("raw_listener_{name}")).await?;
         let listener = connect(&heard).await?;
@@ -113,11 +133,10 @@ impl ByHand {
                  INSERT INTO mark SELECT n, 0 FROM generate_series(0, 63) AS n",
             )
             .await?;
-        let topic = format!("{TOPIC}-{}", name.replace('_', "-"));
-        let spread = Arc::new(Spread::open(servers, by, &topic).await?);
         let mut sources = Vec::new();
-        match &*spread {
-            Spread::Log(..) => {
+        let mut tasks = Vec::new();
+        match &spread.way {
+            Way::Log(_) => {
                 for worker in 0..CONSUMERS {
                     let client = connect(&url).await?;
                     let page = format!(
@@ -127,11 +146,18 @@ impl ByHand {
                     sources.push(Source::Log { client, page, spread: Arc::clone(&spread), worker, at: 0 });
                 }
             }
-            Spread::Nats(jetstream) => sources = nats_sources(jetstream, &topic).await?,
-            Spread::Kafka(_) => sources = kafka_sources(servers, &topic)?,
+            Way::FromMemory(broker) => sources = broker.sources(servers).await?,
+            Way::Relayed(broker, _) => {
+                sources = broker.sources(servers).await?;
+                let relay = Relay::open(&url, Arc::clone(&spread)).await?;
+                tasks.push(Owned::spawn(runtime, async move {
+                    if let Err(error) = relay.run().await {
+                        eprintln!("the relay by hand has ended: {error:#}");
+                    }
+                }));
+            }
         }
         let applied = Arc::new(AtomicI64::new(0));
-        let mut tasks = Vec::new();
         for (worker, source) in sources.into_iter().enumerate() {
             let listener = Worker::open(&heard, worker as i32, statements, Arc::clone(&applied)).await?;
             tasks.push(Owned::spawn(runtime, async move {
@@ -153,21 +179,15 @@ impl ByHand {
         let client = connect(&self.url).await?;
         let append = "INSERT INTO outbox (worker, key, headers, payload) SELECT * FROM unnest($1::int[], $2::text[], $3::text[], $4::bytea[])";
         let append = client.prepare(append).await?;
-        Ok(Seller { client, append, spread: Arc::clone(&self.spread), topic: self.topic() })
-    }
-
-    fn topic(&self) -> String {
-        let name = self.url.rsplit_once("raw_shop_").map_or("", |(_, name)| name);
-        format!("{TOPIC}-{}", name.replace('_', "-"))
+        Ok(Seller { client, append, spread: Arc::clone(&self.spread) })
     }
 }
 
-/// Appends, and publishes what it has appended.
+/// Appends, and publishes what it has appended if nobody else does.
 pub(super) struct Seller {
     client: Client,
     append: Statement,
     spread: Arc<Spread>,
-    topic: String,
 }
 
 impl Seller {
@@ -177,39 +197,26 @@ impl Seller {
         let workers: Vec<i32> = keys.iter().map(|key| i32::from(lane_of(key, CONSUMERS as u16))).collect();
         let payloads = events.iter().map(serde_json::to_vec).collect::<Result<Vec<Payload>, _>>()?;
         let headers = vec![HEADERS; events.len()];
-        let alone = match &*self.spread {
-            Spread::Log(_, appending) => Some(appending.lock().await),
-            Spread::Nats(_) | Spread::Kafka(_) => None,
+        let alone = match &self.spread.way {
+            Way::Log(_) | Way::Relayed(..) => Some(self.spread.appending.lock().await),
+            Way::FromMemory(_) => None,
         };
         self.client.execute(&self.append, &[&workers, &keys, &headers, &payloads]).await?;
         drop(alone);
-        match &*self.spread {
-            Spread::Log(waiting, _) => {
+        match &self.spread.way {
+            Way::Log(waiting) => {
                 for (worker, waiting) in waiting.iter().enumerate() {
                     if workers.contains(&(worker as i32)) {
                         waiting.notify_one();
                     }
                 }
             }
-            Spread::Nats(jetstream) => {
-                let mut acknowledged = Vec::with_capacity(payloads.len());
-                for (payload, worker) in payloads.into_iter().zip(&workers) {
-                    acknowledged
-                        .push(jetstream.publish(format!("{}.{worker}", self.topic), payload.into()).await?);
-                }
-                for acknowledged in acknowledged {
-                    acknowledged.await?;
-                }
-            }
-            Spread::Kafka(producer) => {
-                let mut acknowledged = Vec::with_capacity(payloads.len());
-                for ((payload, key), worker) in payloads.iter().zip(&keys).zip(&workers) {
-                    let record = FutureRecord::to(&self.topic).partition(*worker).key(key).payload(payload);
-                    acknowledged.push(producer.send_result(record).map_err(|(error, _)| error)?);
-                }
-                for delivered in try_join_all(acknowledged).await? {
-                    delivered.map_err(|(error, _)| error)?;
-                }
+            Way::Relayed(_, waiting) => waiting.notify_one(),
+            Way::FromMemory(broker) => {
+                let events = payloads.into_iter().zip(keys).zip(workers);
+                let outgoing =
+                    events.map(|((payload, key), worker)| Outgoing { id: None, worker, key, payload });
+                broker.publish(outgoing.collect()).await?;
             }
         }
         Ok(())
@@ -217,70 +224,15 @@ impl Seller {
 }
 
 impl Spread {
-    async fn open(servers: &Servers, by: By, topic: &str) -> anyhow::Result<Spread> {
-        Ok(match by {
-            By::Log => Spread::Log((0..CONSUMERS).map(|_| Notify::new()).collect(), Default::default()),
-            By::Nats => {
-                let jetstream = jetstream::new(async_nats::connect(servers.nats.url()).await?);
-                let subjects = vec![format!("{topic}.*")];
-                let config =
-                    jetstream::stream::Config { name: topic.to_owned(), subjects, ..Default::default() };
-                jetstream.create_stream(config).await?;
-                Spread::Nats(jetstream)
-            }
-            By::Kafka => {
-                let admin: AdminClient<DefaultClientContext> = kafka_config(servers).create()?;
-                let topic = NewTopic::new(topic, CONSUMERS as i32, TopicReplication::Fixed(1));
-                let made = admin.create_topics([&topic], &AdminOptions::new()).await?;
-                ensure!(made.iter().all(Result::is_ok), "the topic was not made: {made:?}");
-                let mut config = kafka_config(servers);
-                config.set("enable.idempotence", "true").set("acks", "all").set("linger.ms", "1");
-                config.set("compression.type", "lz4");
-                Spread::Kafka(config.create()?)
-            }
-        })
+    async fn open(servers: &Servers, by: By, publishing: Publishing, name: &str) -> anyhow::Result<Spread> {
+        let topic = format!("raw-{}", name.replace('_', "-"));
+        let way = match (by, publishing) {
+            (By::Log, _) => Way::Log((0..CONSUMERS).map(|_| Notify::new()).collect()),
+            (_, Publishing::Relayed) => Way::Relayed(Broker::open(servers, by, topic).await?, Notify::new()),
+            (_, Publishing::FromMemory) => Way::FromMemory(Broker::open(servers, by, topic).await?),
+        };
+        Ok(Spread { way, appending: Default::default() })
     }
-}
-
-fn kafka_config(servers: &Servers) -> ClientConfig {
-    let mut config = ClientConfig::new();
-    config.set("bootstrap.servers", servers.kafka.url());
-    config
-}
-
-async fn nats_sources(jetstream: &jetstream::Context, topic: &str) -> anyhow::Result<Vec<Source>> {
-    let mut sources = Vec::new();
-    for worker in 0..CONSUMERS {
-        let filter_subject = format!("{topic}.{worker}");
-        let config = pull::Config { filter_subject, ack_policy: AckPolicy::None, ..Default::default() };
-        let consumer = jetstream.create_consumer_on_stream(config, topic).await?;
-        let messages = consumer.stream().max_messages_per_batch(4 * BATCH).messages().await?;
-        sources.push(Source::Nats(Box::new(messages)));
-    }
-    Ok(sources)
-}
-
-/// One client, and a task that hands messages to their workers.
-fn kafka_sources(servers: &Servers, topic: &str) -> anyhow::Result<Vec<Source>> {
-    let mut config = kafka_config(servers);
-    config.set("group.id", TOPIC).set("enable.auto.commit", "false");
-    let client: StreamConsumer = config.create()?;
-    let mut assigned = TopicPartitionList::new();
-    for worker in 0..CONSUMERS {
-        assigned.add_partition_offset(topic, worker as i32, Offset::Beginning)?;
-    }
-    client.assign(&assigned)?;
-    let (senders, receivers): (Vec<_>, Vec<_>) = (0..CONSUMERS).map(|_| mpsc::channel(4 * BATCH)).unzip();
-    tokio::spawn(async move {
-        while let Ok(message) = client.recv().await {
-            let Some(sender) = senders.get(message.partition() as usize) else { continue };
-            let payload = message.payload().unwrap_or_default().to_vec();
-            if sender.send(payload).await.is_err() {
-                return;
-            }
-        }
-    });
-    Ok(receivers.into_iter().map(Source::Kafka).collect())
 }
 
 impl Source {
@@ -293,7 +245,7 @@ impl Source {
                     *at = last.try_get(0)?;
                     return rows.iter().map(|row| Ok(row.try_get(1)?)).collect();
                 }
-                if let Spread::Log(waiting, _) = &**spread {
+                if let Way::Log(waiting) = &spread.way {
                     waiting.get(*worker).context("a worker beyond the last")?.notified().await;
                 }
             },

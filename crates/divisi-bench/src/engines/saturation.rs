@@ -13,7 +13,7 @@ use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-use super::by_hand::{ByHand, Seller, Statements};
+use super::by_hand::{ByHand, Publishing, Seller, Statements};
 use super::place::{By, Place, Servers};
 use crate::events::arrival::announce;
 use crate::events::listening::Listening;
@@ -30,7 +30,14 @@ const AT_ONCE: u64 = 50;
 const WINDOW: i64 = 4_000;
 /// For lanes to follow their carrier.
 const SETTLING: u64 = 9_000;
-const LEAST: f64 = 0.8;
+const LEAST: Aim = Aim::AtLeast(0.8);
+
+/// Who is measured beside: with a broker, also one that is less safe, and no aim.
+const PEERS: [(&str, Statements, Publishing, Option<Aim>); 3] = [
+    ("pipelined", Statements::Pipelined, Publishing::Relayed, Some(LEAST)),
+    ("awaited", Statements::Awaited, Publishing::Relayed, Some(LEAST)),
+    ("pipelined, from memory", Statements::Pipelined, Publishing::FromMemory, None),
+];
 
 /// One pipeline: how many events were sold, and how many took effect.
 struct Flow {
@@ -43,7 +50,8 @@ pub(super) fn measure(runtime: &Runtime, servers: &Servers, report: &mut Report)
     report.condition(format!(
         "saturation: {SELLERS} sellers commit {AT_ONCE} events at a time while fewer than {WINDOW} are on their way; a row and a watermark in \
          the listener's database, up to 100 events a transaction; by hand: a serial outbox, twelve workers, the same rows and batches, \
-         statements pipelined or awaited one by one; {ROUNDS} rounds in turn of {SPAN:?}"
+         statements pipelined or awaited one by one, to a broker by a relay that reads the outbox, or from the seller's memory, which loses \
+         what it had not published when it dies; {ROUNDS} rounds in turn of {SPAN:?}"
     ));
     for by in By::ALL {
         let name = by.name();
@@ -52,25 +60,38 @@ pub(super) fn measure(runtime: &Runtime, servers: &Servers, report: &mut Report)
         let listening = Arc::new(place.listen(runtime));
         runtime.block_on(announce(&place.shop, &hear, 0, SETTLING))?;
         runtime.block_on(listening.until(SETTLING as i64))?;
-        let pipelined = ByHand::open(runtime, servers, by, Statements::Pipelined)?;
-        let awaited = ByHand::open(runtime, servers, by, Statements::Awaited)?;
-        let (pipelined, awaited) = (Arc::new(pipelined), Arc::new(awaited));
-        let (mut ours, mut raw, mut plain, mut falls) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let mut peers = Vec::new();
+        for (what, statements, publishing, aim) in PEERS {
+            if by != By::Log || publishing == Publishing::Relayed {
+                let hand = Arc::new(ByHand::open(runtime, servers, by, statements, publishing)?);
+                peers.push((what, hand, aim, Vec::new()));
+            }
+        }
+        let (mut ours, mut falls) = (Vec::new(), Vec::new());
         for _ in 0..ROUNDS {
             let before = listening.falls();
             ours.push(runtime.block_on(through(&place, &listening))?);
             falls.push((listening.falls() - before) as f64);
-            raw.push(runtime.block_on(by_hand(&pipelined))?);
-            plain.push(runtime.block_on(by_hand(&awaited))?);
+            for (_, hand, _, rounds) in &mut peers {
+                rounds.push(runtime.block_on(by_hand(hand))?);
+            }
         }
         report.figure(format!("saturation by {name}, divisi"), "events/s", &ours);
-        report.figure(format!("saturation by {name}, by hand, pipelined"), "events/s", &raw);
-        report.figure(format!("saturation by {name}, by hand, awaited"), "events/s", &plain);
+        for (what, _, aim, rounds) in &peers {
+            report.figure(format!("saturation by {name}, by hand, {what}"), "events/s", rounds);
+            let ratio = format!("saturation by {name} ÷ by hand, {what}");
+            match aim {
+                Some(aim) => report.ratio(ratio, &ours, rounds, *aim),
+                None => {
+                    let ratios: Vec<f64> =
+                        ours.iter().zip(rounds).map(|(ours, rounds)| ours / rounds).collect();
+                    report.figure(ratio, "×", &ratios);
+                }
+            }
+        }
         if by != By::Log {
             report.figure(format!("saturation by {name}, lanes that went to the log"), "a round", &falls);
         }
-        report.ratio(format!("saturation by {name} ÷ pipelined by hand"), &ours, &raw, Aim::AtLeast(LEAST));
-        report.ratio(format!("saturation by {name} ÷ awaited by hand"), &ours, &plain, Aim::AtLeast(LEAST));
     }
     Ok(())
 }

@@ -9,7 +9,7 @@ use divisi_store::epoch::Fork;
 use divisi_store::{Epoch, Epochs, Lane, Pos};
 use serde::{Deserialize, Serialize};
 
-use super::headers::{Attributes, Written};
+use super::headers::{Attributes, CONTENT_TYPE, ID, SOURCE, SPECVERSION, TOPIC, TYPE, Written};
 use super::{BEACON_TYPE, CloudEventError, Content, record};
 
 #[derive(Serialize, Deserialize)]
@@ -23,14 +23,14 @@ struct Body {
 }
 
 pub(super) fn write(headers: &mut Written, source: &ServiceName, topic: &str, epochs: &Epochs) {
-    headers.put("specversion", "1.0");
+    headers.put(SPECVERSION, "1.0");
     // Two beacons of one epoch are one event to a stranger who drops copies by id: the newer says nothing that the
     // older contradicts.
-    headers.put("id", &format!("{}/{topic}/beacon", epochs.current()));
-    headers.put("source", &format!("/{source}"));
-    headers.put("type", BEACON_TYPE);
-    headers.put("datacontenttype", "application/json");
-    headers.put("divisitopic", topic);
+    headers.put(ID, format!("{}/{topic}/beacon", epochs.current()));
+    headers.put(SOURCE, format!("/{source}"));
+    headers.put(TYPE, BEACON_TYPE);
+    headers.put(CONTENT_TYPE, "application/json");
+    headers.put(TOPIC, topic);
 }
 
 pub(super) fn body(epochs: &Epochs, heads: &[(Lane, Pos)]) -> Bytes {
@@ -61,7 +61,7 @@ pub(super) fn read(attributes: &Attributes<'_>, payload: &Bytes) -> Result<Conte
     };
     Ok(Content::Beacon {
         source: record::source(attributes)?,
-        topic: attributes.required("divisitopic")?.into(),
+        topic: (&*attributes.required(TOPIC)?).into(),
         epochs: Epochs { known: known.to_vec(), forks },
         heads: body.heads,
     })

@@ -4,13 +4,48 @@ use std::borrow::Cow;
 
 use super::{BEACON_TYPE, Binding, CloudEventError, percent};
 
+/// An attribute, and its header on each carrier: names are written for every event, and none is put together at that time.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Attribute {
+    pub(super) name: &'static str,
+    nats: &'static str,
+    kafka: &'static str,
+}
+
+macro_rules! attributes {
+    ($($CONST:ident: $name:literal),+ $(,)?) => {
+        $(pub(super) const $CONST: Attribute =
+            Attribute { name: $name, nats: concat!("ce-", $name), kafka: concat!("ce_", $name) };)+
+    };
+}
+
+attributes! {
+    SPECVERSION: "specversion",
+    ID: "id",
+    SOURCE: "source",
+    TYPE: "type",
+    SUBJECT: "subject",
+    PARTITIONKEY: "partitionkey",
+    SEQUENCE: "sequence",
+    TIME: "time",
+    TOPIC: "divisitopic",
+    LANE: "divisilane",
+    EPOCH: "divisiepoch",
+    TRACEPARENT: "traceparent",
+    TRACESTATE: "tracestate",
+    CAUSE: "divisicause",
+    CORRELATION: "divisicorr",
+    DEADLINE: "divisideadline",
+    HEADERS: "divisiheaders",
+}
 /// The attribute whose header has no prefix on some carriers.
-const CONTENT_TYPE: &str = "datacontenttype";
+pub(super) const CONTENT_TYPE: Attribute =
+    Attribute { name: "datacontenttype", nats: "ce-datacontenttype", kafka: "content-type" };
 
 /// Headers that are being written.
 pub(super) struct Written {
     binding: Binding,
-    headers: Vec<(Cow<'static, str>, String)>,
+    headers: Vec<(&'static str, String)>,
 }
 
 impl Written {
@@ -18,16 +53,11 @@ impl Written {
         Written { binding, headers: Vec::with_capacity(16) }
     }
 
-    pub(super) fn put(&mut self, attribute: &str, value: &str) {
-        let name = match attribute {
-            CONTENT_TYPE => Cow::Borrowed(self.binding.content_type),
-            _ => Cow::Owned(self.binding.name(attribute)),
-        };
-        let value = if self.binding.percent { percent::encode(value) } else { value.to_owned() };
-        self.headers.push((name, value));
+    pub(super) fn put(&mut self, attribute: Attribute, value: impl Into<String>) {
+        self.headers.push((self.binding.header(attribute), self.binding.encoded(value.into())));
     }
 
-    pub(super) fn into_inner(self) -> Vec<(Cow<'static, str>, String)> {
+    pub(super) fn into_inner(self) -> Vec<(&'static str, String)> {
         self.headers
     }
 }
@@ -55,8 +85,8 @@ impl<'a> Attributes<'a> {
                 name.get(..binding.prefix.len()).filter(|prefix| prefix.eq_ignore_ascii_case(binding.prefix));
             if prefixed.is_some() {
                 known.push((lower(&name[binding.prefix.len()..]), Cow::Borrowed(value)));
-            } else if name.eq_ignore_ascii_case(binding.content_type) {
-                known.push((Cow::Borrowed(CONTENT_TYPE), Cow::Borrowed(value)));
+            } else if name.eq_ignore_ascii_case(binding.header(CONTENT_TYPE)) {
+                known.push((Cow::Borrowed(CONTENT_TYPE.name), Cow::Borrowed(value)));
             }
         }
         Attributes { binding, known, content_type }
@@ -85,21 +115,27 @@ impl<'a> Attributes<'a> {
     }
 
     pub(super) fn is_beacon(&self) -> bool {
-        self.raw("type").is_some_and(|value| value == BEACON_TYPE.as_bytes())
+        self.raw(TYPE).is_some_and(|value| value == BEACON_TYPE.as_bytes())
     }
 
-    pub(super) fn text(&self, attribute: &str) -> Result<Option<String>, CloudEventError> {
+    pub(super) fn text(&self, attribute: Attribute) -> Result<Option<Cow<'_, str>>, CloudEventError> {
         let Some(raw) = self.raw(attribute) else { return Ok(None) };
-        let bytes = if self.binding.percent { percent::decode(raw) } else { raw.to_vec() };
-        String::from_utf8(bytes).map(Some).map_err(|_| self.wrong(attribute, "text in UTF-8"))
+        let not_text = || self.wrong(attribute, "text in UTF-8");
+        let bytes = if self.binding.percent { percent::decode(raw) } else { Cow::Borrowed(raw) };
+        let text = match bytes {
+            Cow::Borrowed(bytes) => std::str::from_utf8(bytes).map_err(|_| not_text())?.into(),
+            Cow::Owned(bytes) => String::from_utf8(bytes).map_err(|_| not_text())?.into(),
+        };
+        Ok(Some(text))
     }
 
-    pub(super) fn required(&self, attribute: &str) -> Result<String, CloudEventError> {
-        self.text(attribute)?.ok_or_else(|| CloudEventError::Missing { header: self.binding.name(attribute) })
+    pub(super) fn required(&self, attribute: Attribute) -> Result<Cow<'_, str>, CloudEventError> {
+        let header = || self.binding.header(attribute).to_owned();
+        self.text(attribute)?.ok_or_else(|| CloudEventError::Missing { header: header() })
     }
 
     /// A number, `0…` included.
-    pub(super) fn number<N>(&self, attribute: &str, expected: &'static str) -> Result<N, CloudEventError>
+    pub(super) fn number<N>(&self, attribute: Attribute, expected: &'static str) -> Result<N, CloudEventError>
     where
         N: std::str::FromStr,
     {
@@ -111,19 +147,37 @@ impl<'a> Attributes<'a> {
     }
 
     /// The error that an attribute is not what is expected.
-    pub(super) fn wrong(&self, attribute: &str, expected: &'static str) -> CloudEventError {
+    pub(super) fn wrong(&self, attribute: Attribute, expected: &'static str) -> CloudEventError {
         let value = self.raw(attribute).unwrap_or_default();
-        CloudEventError::wrong(self.binding.name(attribute), value, expected)
+        CloudEventError::wrong(self.binding.header(attribute).to_owned(), value, expected)
     }
 
-    fn raw(&self, attribute: &str) -> Option<&[u8]> {
-        self.known.iter().find(|(name, _)| name == attribute).map(|(_, value)| &**value)
+    fn raw(&self, attribute: Attribute) -> Option<&[u8]> {
+        self.known.iter().find(|(name, _)| name == attribute.name).map(|(_, value)| &**value)
+    }
+}
+
+impl Attribute {
+    pub(super) fn nats(&self) -> &'static str {
+        self.nats
+    }
+
+    pub(super) fn kafka(&self) -> &'static str {
+        self.kafka
     }
 }
 
 impl Binding {
-    fn name(&self, attribute: &str) -> String {
-        format!("{}{attribute}", self.prefix)
+    /// A value as it stands in a header.
+    pub(super) fn encoded(&self, value: String) -> String {
+        match self.percent.then(|| percent::encode(&value)) {
+            Some(Cow::Owned(encoded)) => encoded,
+            Some(Cow::Borrowed(_)) | None => value,
+        }
+    }
+
+    fn header(&self, attribute: Attribute) -> &'static str {
+        (self.header)(&attribute)
     }
 }
 

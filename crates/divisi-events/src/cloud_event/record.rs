@@ -6,36 +6,44 @@ use bytes::Bytes;
 use divisi_contract::ServiceName;
 use divisi_store::{Epoch, Lane, Pos, Record};
 
-use super::headers::{Attributes, Written};
+use super::headers::{
+    Attribute, Attributes, CAUSE, CONTENT_TYPE, CORRELATION, DEADLINE, EPOCH, HEADERS, ID, LANE,
+    PARTITIONKEY, SEQUENCE, SOURCE, SPECVERSION, SUBJECT, TIME, TOPIC, TRACEPARENT, TRACESTATE, TYPE,
+    Written,
+};
 use super::{CloudEventError, time};
 
 /// What a record's own headers have attributes for, in the order in which the store writes them.
-const OWN: [&str; 5] = ["traceparent", "tracestate", "divisicause", "divisicorr", "divisideadline"];
-/// The record's own headers to the letter, where the attributes do not bring them back.
-const HEADERS: &str = "divisiheaders";
+const OWN: [Attribute; 5] = [TRACEPARENT, TRACESTATE, CAUSE, CORRELATION, DEADLINE];
 
 pub(super) fn write(headers: &mut Written, app: &str, record: &Record) {
-    headers.put("specversion", "1.0");
-    headers.put("id", &record.position().to_string());
-    headers.put("source", &format!("/{}", record.source));
-    headers.put("type", &format!("{}{}.v{}", before_name(app, &record.source), record.kind, record.schema_v));
+    headers.put(SPECVERSION, "1.0");
+    headers.put(ID, id(record));
+    headers.put(SOURCE, format!("/{}", record.source));
+    headers.put(TYPE, format!("{}{}.v{}", before_name(app, &record.source), record.kind, record.schema_v));
     if !record.key.is_empty() {
-        headers.put("subject", &record.key);
+        headers.put(SUBJECT, &*record.key);
     }
-    headers.put("partitionkey", &record.key);
-    headers.put("sequence", &format!("{:020}", record.pos.0));
-    headers.put("time", &time::rfc3339(record.at));
-    headers.put("datacontenttype", "application/json");
-    headers.put("divisitopic", &record.topic);
-    headers.put("divisilane", &record.lane.to_string());
-    headers.put("divisiepoch", &record.epoch.to_string());
+    headers.put(PARTITIONKEY, &*record.key);
+    headers.put(SEQUENCE, format!("{:020}", record.pos.0));
+    headers.put(TIME, time::rfc3339(record.at));
+    headers.put(CONTENT_TYPE, "application/json");
+    headers.put(TOPIC, &*record.topic);
+    headers.put(LANE, record.lane.to_string());
+    headers.put(EPOCH, record.epoch.to_string());
     let own = own(&record.headers);
-    for (name, value) in &own {
-        headers.put(name, value);
+    // The record's own headers to the letter, where the attributes do not bring them back.
+    let brings_back = joined(&own) == *record.headers;
+    for (attribute, value) in own {
+        headers.put(attribute, value);
     }
-    if joined(&own) != *record.headers {
-        headers.put(HEADERS, &record.headers);
+    if !brings_back {
+        headers.put(HEADERS, &*record.headers);
     }
+}
+
+pub(super) fn id(record: &Record) -> String {
+    record.position().to_string()
 }
 
 pub(super) fn read(
@@ -43,41 +51,41 @@ pub(super) fn read(
     app: &str,
     payload: Bytes,
 ) -> Result<Record, CloudEventError> {
-    if attributes.required("specversion")? != "1.0" {
-        return Err(attributes.wrong("specversion", "1.0"));
+    if attributes.required(SPECVERSION)? != "1.0" {
+        return Err(attributes.wrong(SPECVERSION, "1.0"));
     }
-    attributes.required("id")?;
+    attributes.required(ID)?;
     let source = source(attributes)?;
     let (kind, schema_v) = kind(attributes, app, &source)?;
     is_json(attributes)?;
-    let key = match attributes.text("partitionkey")? {
+    let key = match attributes.text(PARTITIONKEY)? {
         Some(key) => key,
-        None => attributes.required("subject")?,
+        None => attributes.required(SUBJECT)?,
     };
-    let time = attributes.required("time")?;
-    let at = time::parse(&time).ok_or_else(|| attributes.wrong("time", "a time as RFC 3339 has it"))?;
-    let pos: i64 = attributes.number("sequence", "a position")?;
+    let time = attributes.required(TIME)?;
+    let at = time::parse(&time).ok_or_else(|| attributes.wrong(TIME, "a time as RFC 3339 has it"))?;
+    let pos: i64 = attributes.number(SEQUENCE, "a position")?;
     if pos == 0 {
-        return Err(attributes.wrong("sequence", "a position: the first is 1"));
+        return Err(attributes.wrong(SEQUENCE, "a position: the first is 1"));
     }
     let headers = match attributes.text(HEADERS)? {
-        Some(headers) => headers,
+        Some(headers) => headers.into_owned(),
         None => {
             let mut own = Vec::with_capacity(OWN.len());
-            for name in OWN {
-                own.extend(attributes.text(name)?.map(|value| (name, value)));
+            for attribute in OWN {
+                own.extend(attributes.text(attribute)?.map(|value| (attribute, value)));
             }
             joined(&own)
         }
     };
     Ok(Record {
-        topic: attributes.required("divisitopic")?.into(),
-        lane: Lane(attributes.number("divisilane", "a lane")?),
-        epoch: Epoch(attributes.number("divisiepoch", "an epoch")?),
+        topic: (&*attributes.required(TOPIC)?).into(),
+        lane: Lane(attributes.number(LANE, "a lane")?),
+        epoch: Epoch(attributes.number(EPOCH, "an epoch")?),
         pos: Pos(pos),
         kind,
         schema_v,
-        key: key.into(),
+        key: (&*key).into(),
         headers: headers.into(),
         payload,
         at,
@@ -86,7 +94,7 @@ pub(super) fn read(
 }
 
 pub(super) fn source(attributes: &Attributes<'_>) -> Result<ServiceName, CloudEventError> {
-    let source = attributes.required("source")?;
+    let source = attributes.required(SOURCE)?;
     Ok(ServiceName::from(source.strip_prefix('/').unwrap_or(&source)))
 }
 
@@ -101,8 +109,8 @@ fn kind(
     app: &str,
     source: &ServiceName,
 ) -> Result<(Arc<str>, u32), CloudEventError> {
-    let text = attributes.required("type")?;
-    let wrong = || attributes.wrong("type", "a type and its version, like app.service.Name.v1");
+    let text = attributes.required(TYPE)?;
+    let wrong = || attributes.wrong(TYPE, "a type and its version, like app.service.Name.v1");
     let (name, version) = text.rsplit_once(".v").ok_or_else(wrong)?;
     let digits = version.bytes().all(|byte| byte.is_ascii_digit());
     let version = digits.then(|| version.parse().ok()).flatten().ok_or_else(wrong)?;
@@ -115,24 +123,38 @@ fn kind(
 
 /// The payload of an event is JSON, and said to be, if anything is said.
 fn is_json(attributes: &Attributes<'_>) -> Result<(), CloudEventError> {
-    let Some(said) = attributes.text("datacontenttype")? else { return Ok(()) };
+    let Some(said) = attributes.text(CONTENT_TYPE)? else { return Ok(()) };
+    if said == "application/json" {
+        return Ok(());
+    }
     let media = said.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     if media == "application/json" || media == "text/json" || media.ends_with("+json") {
         return Ok(());
     }
-    Err(attributes.wrong("datacontenttype", "JSON"))
+    Err(attributes.wrong(CONTENT_TYPE, "JSON"))
 }
 
 /// What of a record's own headers has an attribute.
-fn own(headers: &str) -> Vec<(&'static str, String)> {
-    let Ok(serde_json::Value::Object(headers)) = serde_json::from_str(headers) else { return Vec::new() };
-    let value = |name| Some((name, headers.get(name)?.as_str()?.to_owned()));
+fn own(headers: &str) -> Vec<(Attribute, String)> {
+    let Ok(serde_json::Value::Object(mut headers)) = serde_json::from_str(headers) else { return Vec::new() };
+    let value = |attribute: Attribute| match headers.remove(attribute.name)? {
+        serde_json::Value::String(value) => Some((attribute, value)),
+        _ => None,
+    };
     OWN.into_iter().filter_map(value).collect()
 }
 
 /// The text of a record's own headers, as the store writes it.
-fn joined(own: &[(&'static str, String)]) -> String {
-    let pair =
-        |(name, value): &(&str, String)| format!(r#""{name}":{}"#, serde_json::Value::from(value.as_str()));
-    format!("{{{}}}", own.iter().map(pair).collect::<Vec<_>>().join(","))
+fn joined(own: &[(Attribute, impl AsRef<str>)]) -> String {
+    let mut text = String::with_capacity(160);
+    for (attribute, value) in own {
+        text.push(if text.is_empty() { '{' } else { ',' });
+        text.push('"');
+        text.push_str(attribute.name);
+        text.push_str("\":");
+        // A string always is JSON.
+        text.push_str(&serde_json::to_string(value.as_ref()).unwrap_or_default());
+    }
+    text.push_str(if text.is_empty() { "{}" } else { "}" });
+    text
 }

@@ -57,7 +57,7 @@ fn an_event_has_the_attributes_that_a_stranger_expects() {
 fn headers_of_nats_are_ascii() {
     let message = CloudEvents::nats("market").record(&sold());
     let find =
-        |wanted: &str| message.headers.iter().find(|(name, _)| name == wanted).map(|(_, value)| &**value);
+        |wanted: &str| message.headers.iter().find(|(name, _)| *name == wanted).map(|(_, value)| &**value);
     assert_eq!(find("ce-subject"), Some("apple%20pie/%C3%A4"));
     assert_eq!(find("ce-datacontenttype"), Some("application/json"));
 }
@@ -228,7 +228,7 @@ fn no_bytes_are_a_panic() {
         let mut headers: Vec<(Vec<u8>, Vec<u8>)> = message
             .headers
             .drain(..)
-            .map(|(name, value)| (name.into_owned().into_bytes(), value.into_bytes()))
+            .map(|(name, value)| (name.to_owned().into_bytes(), value.into_bytes()))
             .collect();
         if structured {
             headers.push((b"content-type".to_vec(), b"application/cloudevents+json".to_vec()));

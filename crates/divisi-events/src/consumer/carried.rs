@@ -5,8 +5,9 @@
 //! [`lane`](crate::lane).
 
 use std::collections::BTreeMap;
-use std::future::pending;
+use std::future::{pending, poll_fn};
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use divisi_call::BoxFuture;
@@ -32,6 +33,8 @@ const HEADS_SOON: Duration = Duration::from_millis(20);
 const HAND_RECORDS_MAX: usize = 256;
 /// Bytes of a lane in hand at the most, but always one record.
 const HAND_BYTES_MAX: usize = 64 * 1024;
+/// Arrivals that are taken at once: a turn looks at all lanes, whatever has come.
+const ARRIVALS_AT_ONCE: usize = 256;
 /// Records of one position, each of another epoch, that are looked at for the one that is ours.
 const SAME_POSITION_MAX: usize = 4;
 
@@ -57,6 +60,8 @@ enum Way {
     Closed,
     Opening(BoxFuture<'static, Result<Box<dyn Arrivals>, CarrierError>>),
     Open(Box<dyn Arrivals>),
+    /// It ended behind what was last taken.
+    Over(CarrierError),
 }
 
 /// One lane.
@@ -73,8 +78,8 @@ struct Following {
 
 /// What has come.
 pub(super) enum Came {
-    /// Something out of the carrier.
-    Arrival(carrier::Carried),
+    /// Something out of the carrier, in order; never nothing.
+    Arrivals(Vec<carrier::Carried>),
     /// The source's heads.
     Heads(Answer<Fetched, FetchRefused>),
     /// The subscription is open.
@@ -279,11 +284,18 @@ impl Carried {
                     }
                     Err(error) => Came::Closed(error),
                 },
-                Way::Open(arrivals) => match arrivals.next().await {
-                    Some(Ok(carried)) => Came::Arrival(carried),
-                    Some(Err(error)) => Came::Closed(error),
-                    None => Came::Closed(CarrierError::Unavailable("the subscription is over".to_owned())),
+                Way::Open(arrivals) => match ended(arrivals.next().await) {
+                    Ok(first) => {
+                        let mut taken = vec![first];
+                        let over = take_ready(arrivals, &mut taken).await;
+                        if let Some(error) = over {
+                            *way = Way::Over(error);
+                        }
+                        Came::Arrivals(taken)
+                    }
+                    Err(error) => Came::Closed(error),
                 },
+                Way::Over(error) => Came::Closed(error.clone()),
             }
         };
         tokio::select! {
@@ -359,6 +371,28 @@ impl Carried {
     }
 }
 
+/// What has come already, without waiting; why nothing more will come, if so. It does not wait, so nothing is lost on the way.
+async fn take_ready(
+    arrivals: &mut Box<dyn Arrivals>,
+    taken: &mut Vec<carrier::Carried>,
+) -> Option<CarrierError> {
+    while taken.len() < ARRIVALS_AT_ONCE {
+        let mut next = arrivals.next();
+        match poll_fn(|task| Poll::Ready(next.as_mut().poll(task))).await {
+            Poll::Pending => return None,
+            Poll::Ready(next) => match ended(next) {
+                Ok(carried) => taken.push(carried),
+                Err(error) => return Some(error),
+            },
+        }
+    }
+    None
+}
+
+fn ended(next: Option<Result<carrier::Carried, CarrierError>>) -> Result<carrier::Carried, CarrierError> {
+    next.unwrap_or_else(|| Err(CarrierError::Unavailable("the subscription is over".to_owned())))
+}
+
 impl Following {
     /// The next record, if it is in hand.
     fn next(&self, list: &Epochs, epoch: Epoch, at: Pos) -> Option<(Arc<Record>, Hint)> {
@@ -403,3 +437,6 @@ impl Following {
         self.bytes = self.hand.values().map(|(record, _)| record.size()).sum();
     }
 }
+
+#[cfg(test)]
+mod tests;

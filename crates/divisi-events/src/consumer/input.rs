@@ -68,6 +68,8 @@ pub(super) struct Input {
     epoch: Epoch,
     lanes: Vec<Queue>,
     working: JoinSet<(Lane, Ended)>,
+    /// The place of the lane that may begin a transaction first.
+    begins_next: usize,
     asked: Option<Asked>,
     /// Whose lanes they are is being asked, or will be again.
     sharing: Sharing,
@@ -124,6 +126,7 @@ impl Input {
             epoch: Epoch(0),
             lanes: Vec::new(),
             working: JoinSet::new(),
+            begins_next: 0,
             asked: None,
             sharing: Sharing::default(),
             answers_take: Duration::ZERO,

@@ -7,7 +7,7 @@ use divisi_contract::CallError;
 use divisi_contract::event::LANES;
 use divisi_postgres::Options;
 use divisi_store::conformance::account::{Moved, add, cx, deposit, is_consistent, whole_log};
-use divisi_store::{Position, Tx};
+use divisi_store::{Class, Position, Tx};
 use fastrand::Rng;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -214,15 +214,29 @@ async fn consumers_leave_connections_to_calls() {
     };
     let (store, _) = databases().await.bank_with(options).await;
     let backend = store.backend();
-    let first = backend.begin(divisi_store::Class::Consumer).await.expect("a connection");
-    let second = backend.begin(divisi_store::Class::Consumer).await.expect("a connection");
-    let mut third = backend.begin(divisi_store::Class::Consumer);
+    let first = backend.begin(Class::Consumer).await.expect("a connection");
+    let second = backend.begin(Class::Consumer).await.expect("a connection");
+    let mut third = backend.begin(Class::Consumer);
     let waits = tokio::time::timeout(Duration::from_millis(500), &mut third).await;
     assert!(waits.is_err(), "their share is used up: it waits");
     deposit(&store, "a", 1).await.expect("a call has one");
-    let call = backend.begin(divisi_store::Class::Call).await.expect("a connection");
-    let refused = backend.begin(divisi_store::Class::Call).await.map(drop).expect_err("none is left");
+    let call = backend.begin(Class::Call).await.expect("a connection");
+    let refused = backend.begin(Class::Call).await.map(drop).expect_err("none is left");
     assert!(refused.is_transient(), "{refused:?}");
     drop((call, first, second));
     third.await.map(drop).expect("they came back");
+}
+
+/// A consumer's transaction hears of calls, which may wait for a row that it has changed: it ends sooner then.
+#[tokio::test]
+async fn a_transaction_of_a_consumer_hears_whether_calls_are_under_way() {
+    let (store, _) = databases().await.bank_with(options()).await;
+    let backend = store.backend();
+    let of_consumer = backend.begin(Class::Consumer).await.expect("a connection");
+    let another = backend.begin(Class::Consumer).await.expect("a connection");
+    assert!(!of_consumer.is_awaited(), "consumers do not wait for each other");
+    let call = backend.begin(Class::Call).await.expect("a connection");
+    assert!(of_consumer.is_awaited() && another.is_awaited(), "it is asked, and not told once");
+    drop(call);
+    assert!(!of_consumer.is_awaited(), "the call is over");
 }

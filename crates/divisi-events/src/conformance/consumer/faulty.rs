@@ -81,6 +81,10 @@ impl Backend for Faulty {
         self.inner.suspends()
     }
 
+    fn consumers_max(&self) -> Option<usize> {
+        self.inner.consumers_max()
+    }
+
     fn one_owner(&self) -> bool {
         self.inner.one_owner()
     }

@@ -24,19 +24,23 @@ macro_rules! of_lane {
 }
 
 impl Input {
-    /// Begins a transaction for every lane that can go on.
+    /// Begins a transaction for every lane that can go on, as many as there may be, beginning behind the lane that was last: those at the
+    /// end of the row get their turn too. A lane that has to wait has a larger batch when its turn comes.
     pub(super) fn start(&mut self) {
         let now = Instant::now();
-        let options = &self.shared.options;
-        for queue in &mut self.lanes {
-            if self.working.len() >= options.transactions_max.max(1) {
+        let transactions_max = self.shared.transactions_max();
+        let first = self.begins_next.min(self.lanes.len());
+        let (before, behind) = self.lanes.split_at_mut(first);
+        for queue in behind.iter_mut().chain(before) {
+            if self.working.len() >= transactions_max {
                 return;
             }
             if !queue.ready(now) {
                 continue;
             }
             queue.working = true;
-            let batch = queue.batch(self.epoch, options.batch_events_max);
+            self.begins_next = usize::from(queue.lane.0) + 1;
+            let batch = queue.batch(self.epoch, self.shared.options.batch_events_max);
             let (shared, inbox, breaker) =
                 (Arc::clone(&self.shared), Arc::clone(&self.inbox), Arc::clone(&self.breaker));
             self.working.spawn(async move {

@@ -75,14 +75,23 @@ impl Input {
     pub(super) fn came(&mut self, came: Came) -> Option<Next> {
         let now = Instant::now();
         match came {
-            Came::Arrival(carrier::Carried::Record(record, hint)) => {
-                let mine = record.source == self.inbox.source && record.topic == self.inbox.topic;
-                if let Some(carried) = self.carried.as_mut().filter(|_| mine) {
-                    carried.arrived(record, hint, now);
+            Came::Arrivals(arrivals) => {
+                let mut next = None;
+                for arrival in arrivals {
+                    match arrival {
+                        carrier::Carried::Record(record, hint) => {
+                            let mine = record.source == self.inbox.source && record.topic == self.inbox.topic;
+                            if let Some(carried) = self.carried.as_mut().filter(|_| mine) {
+                                carried.arrived(record, hint, now);
+                            }
+                        }
+                        carrier::Carried::Beacon { epochs, heads } => {
+                            next = self.heads(epochs, &heads, true).or(next);
+                        }
+                    }
                 }
-                None
+                next
             }
-            Came::Arrival(carrier::Carried::Beacon { epochs, heads }) => self.heads(epochs, &heads, true),
             Came::Heads(Ok(fetched)) => self.heads(fetched.epochs, &fetched.heads, false),
             Came::Heads(Err(error)) => {
                 debug!(event.topic = %self.inbox.topic, "where the lanes end is not known: {error}");

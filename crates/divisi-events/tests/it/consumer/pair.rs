@@ -98,13 +98,16 @@ impl Pair {
 
     /// The same, through something that stands before the log.
     pub(super) fn start_on(&self, feed: Arc<dyn Feed>) -> Running {
-        let consumer = self.consumer_of(feed);
-        let (stop, mut stopping) = watch::channel(false);
-        let observer = consumer.observe();
-        let task = tokio::spawn(consumer.run(async move {
-            let _ = stopping.wait_for(|stop| *stop).await;
-        }));
-        Running { observer, stop, task }
+        Running::of(self.consumer_of(feed))
+    }
+
+    /// What the ledger has entered, in order.
+    pub(super) async fn all_entries(&self) -> Vec<(String, i64)> {
+        let rows: Result<_, StoreError> = self
+            .ledger
+            .read(async |read: &mut Read| read.query("SELECT item, n FROM entries ORDER BY id", &[]).await)
+            .await;
+        rows.expect("the ledger can be read")
     }
 
     /// What the ledger has entered of one item, in order.
@@ -120,6 +123,15 @@ impl Pair {
 }
 
 impl Running {
+    pub(super) fn of(consumer: Consumer) -> Running {
+        let (stop, mut stopping) = watch::channel(false);
+        let observer = consumer.observe();
+        let task = tokio::spawn(consumer.run(async move {
+            let _ = stopping.wait_for(|stop| *stop).await;
+        }));
+        Running { observer, stop, task }
+    }
+
     pub(super) async fn reached(&self, positions: &[Position]) {
         let reached = tokio::time::timeout(PATIENCE, self.observer.reached(positions)).await;
         assert!(reached.is_ok(), "{positions:?} not reached; {:#?}", self.observer.status());

@@ -5,13 +5,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use divisi_call::BoxFuture;
+use divisi_contract::event::{LANES, lane_of};
 use divisi_contract::{Answer, Context};
+use divisi_events::consumer::ConsumerOptions;
 use divisi_events::consumer::options::QUEUE_BYTES_MAX;
 use divisi_events::fetch::BYTES_MAX;
 use divisi_events::{Feed, Fetch, FetchRefused, Fetched, Log};
 use divisi_store::{Class, Lane, Pos, StoreError, Tx};
 
-use super::pair::{Pair, Sold};
+use super::pair::{Pair, Running, Sold};
 
 /// Counts what a reader has been given and has not said to have applied.
 struct Counting {
@@ -75,4 +77,42 @@ async fn a_consumer_that_cannot_apply_has_two_answers_in_hand_at_the_most() {
     let status = running.stop().await.status;
     assert_eq!(status.inputs[0].handled, EVENTS as u64 + 1);
     assert_eq!(pair.entries("item-5").await, (0..EVENTS).filter(|n| n % 97 == 5).collect::<Vec<_>>());
+}
+
+/// Where there are fewer transactions than lanes, a lane that always has more does not keep the others waiting.
+#[tokio::test]
+async fn lanes_take_turns_where_they_cannot_all_be_applied_at_once() {
+    const EACH: i64 = 5;
+    let dir = tempfile::tempdir().expect("a directory");
+    let pair = Pair::open(dir.path()).await;
+    let mut items: Vec<String> = Vec::new();
+    for n in 0.. {
+        let item = format!("item-{n}");
+        if items.iter().all(|other| lane_of(other, LANES) != lane_of(&item, LANES)) {
+            items.push(item);
+        }
+        if items.len() == 3 {
+            break;
+        }
+    }
+    let mut last = Vec::new();
+    for item in &items {
+        last.extend(pair.sell(item, 0..EACH).await);
+    }
+    let options = ConsumerOptions { transactions_max: 1, batch_events_max: 1, ..ConsumerOptions::default() };
+    let running = Running::of(pair.consumer().options(options));
+    running.reached(&last).await;
+    running.stop().await;
+    let entered = pair.all_entries().await;
+    let place = |item: &String, n: i64| entered.iter().position(|entry| *entry == (item.clone(), n));
+    for n in 1..EACH {
+        for item in &items {
+            let before = items.iter().map(|other| place(other, n - 1)).max();
+            assert!(
+                before < Some(place(item, n)),
+                "{item} {n} comes before somebody's {}: {entered:?}",
+                n - 1
+            );
+        }
+    }
 }

@@ -1,0 +1,59 @@
+//! A relay by hand: reads the table in the order of its ids, publishes, and keeps how far it is.
+//!
+//! It is at least once, as ours is: how far it is it keeps every few seconds, and a broker that can drops what comes twice.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use divisi::events::fetch::RECORDS_MAX;
+use divisi::events::relay::RENEW_EVERY;
+use tokio_postgres::{Client, Statement};
+
+use super::broker::Outgoing;
+use super::{Spread, Way, connect};
+
+pub(super) struct Relay {
+    client: Client,
+    page: Statement,
+    keep: Statement,
+    spread: Arc<Spread>,
+}
+
+impl Relay {
+    /// One that begins at the start; the table is there.
+    pub(super) async fn open(url: &str, spread: Arc<Spread>) -> anyhow::Result<Relay> {
+        let client = connect(url).await?;
+        client.batch_execute("CREATE TABLE relay (at BIGINT NOT NULL); INSERT INTO relay VALUES (0)").await?;
+        let page = format!(
+            "SELECT id, worker, key, payload FROM outbox WHERE id > $1 ORDER BY id LIMIT {RECORDS_MAX}"
+        );
+        let page = client.prepare(&page).await?;
+        let keep = client.prepare("UPDATE relay SET at = $1").await?;
+        Ok(Relay { client, page, keep, spread })
+    }
+
+    /// Publishes for ever.
+    pub(super) async fn run(self) -> anyhow::Result<()> {
+        let Way::Relayed(broker, waiting) = &self.spread.way else { return Ok(()) };
+        let (mut at, mut kept) = (0_i64, Instant::now());
+        loop {
+            let rows = self.client.query(&self.page, &[&at]).await?;
+            let Some(last) = rows.last() else {
+                waiting.notified().await;
+                continue;
+            };
+            let last = last.try_get(0)?;
+            let outgoing = rows.iter().map(|row| {
+                let (id, worker, key, payload) =
+                    (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?, row.try_get(3)?);
+                anyhow::Ok(Outgoing { id: Some(id), worker, key, payload })
+            });
+            broker.publish(outgoing.collect::<anyhow::Result<_>>()?).await?;
+            at = last;
+            if kept.elapsed() >= RENEW_EVERY {
+                self.client.execute(&self.keep, &[&at]).await?;
+                kept = Instant::now();
+            }
+        }
+    }
+}

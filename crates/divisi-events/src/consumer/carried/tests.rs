@@ -1,0 +1,132 @@
+use std::collections::VecDeque;
+use std::future::{pending, ready};
+
+use divisi_store::Timestamp;
+
+use super::*;
+use crate::carrier::{Head, PublishError};
+
+/// One subscription: what it brings, and then nothing.
+struct Once(std::sync::Mutex<Option<Said>>);
+
+struct Said(VecDeque<Option<Result<carrier::Carried, CarrierError>>>);
+
+impl Arrivals for Said {
+    fn next(&mut self) -> BoxFuture<'_, Option<Result<carrier::Carried, CarrierError>>> {
+        match self.0.pop_front() {
+            Some(next) => Box::pin(ready(next)),
+            None => Box::pin(pending()),
+        }
+    }
+}
+
+impl Carrier for Once {
+    fn name(&self) -> &str {
+        "once"
+    }
+
+    fn publish<'a>(
+        &'a self,
+        _: &'a divisi_contract::ServiceName,
+        _: &'a str,
+        _: Lane,
+        _: &'a [Arc<Record>],
+        _: Option<u64>,
+    ) -> BoxFuture<'a, Vec<Result<Hint, PublishError>>> {
+        Box::pin(ready(Vec::new()))
+    }
+
+    fn beacon<'a>(
+        &'a self,
+        _: &'a divisi_contract::ServiceName,
+        _: &'a str,
+        _: &'a Epochs,
+        _: &'a [(Lane, Pos)],
+    ) -> BoxFuture<'a, Result<(), PublishError>> {
+        Box::pin(ready(Ok(())))
+    }
+
+    fn head<'a>(
+        &'a self,
+        _: &'a divisi_contract::ServiceName,
+        _: &'a str,
+        _: Lane,
+    ) -> BoxFuture<'a, Result<Head, CarrierError>> {
+        Box::pin(pending())
+    }
+
+    fn read<'a>(
+        &'a self,
+        _: &'a divisi_contract::ServiceName,
+        _: &'a str,
+        _: Vec<(Lane, Option<Hint>)>,
+    ) -> BoxFuture<'a, Result<Box<dyn Arrivals>, CarrierError>> {
+        let said = self.0.lock().map(|mut said| said.take()).unwrap_or_default();
+        let gone = || CarrierError::Unavailable("a second subscription".to_owned());
+        Box::pin(ready(said.map(|said| Box::new(said) as Box<dyn Arrivals>).ok_or_else(gone)))
+    }
+}
+
+fn record(pos: i64) -> Option<Result<carrier::Carried, CarrierError>> {
+    let record = Record {
+        source: "shop".into(),
+        topic: "sales".into(),
+        lane: Lane(0),
+        epoch: Epoch(1),
+        pos: Pos(pos),
+        kind: "Sold".into(),
+        schema_v: 1,
+        key: "apple".into(),
+        headers: "{}".into(),
+        payload: "{}".into(),
+        at: Timestamp(0),
+    };
+    Some(Ok(carrier::Carried::Record(Arc::new(record), Hint(format!("once:{pos}").into()))))
+}
+
+/// Subscribed to what is said; no lane is looked at.
+async fn subscribed(
+    said: impl IntoIterator<Item = Option<Result<carrier::Carried, CarrierError>>>,
+) -> Carried {
+    let carrier = Once(std::sync::Mutex::new(Some(Said(said.into_iter().collect()))));
+    let backoff = Backoff { min: Duration::from_millis(1), max: Duration::from_millis(1) };
+    let mut carried = Carried::new(Arc::new(carrier), backoff);
+    let inbox = Inbox { consumer: "ledger".into(), source: "shop".into(), topic: "sales".into() };
+    let marks = [(Lane(0), Watermark::default())];
+    carried.begin(&marks, Epoch(1), Epochs::default(), (&[], LaneSet::ALL), Instant::now());
+    carried.open(&inbox, Instant::now());
+    assert!(matches!(carried.next().await, Came::Opened));
+    carried
+}
+
+async fn positions(carried: &mut Carried) -> Vec<i64> {
+    let Came::Arrivals(arrivals) = carried.next().await else { panic!("something else than arrivals") };
+    let position = |carried| match carried {
+        carrier::Carried::Record(record, _) => record.pos.0,
+        carrier::Carried::Beacon { .. } => panic!("nobody sent a beacon"),
+    };
+    arrivals.into_iter().map(position).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_has_come_is_taken_at_once_and_nothing_is_waited_for() {
+    let more = ARRIVALS_AT_ONCE as i64 + 1;
+    let mut carried = subscribed((1..=more).map(record)).await;
+    assert_eq!(positions(&mut carried).await, (1..more).collect::<Vec<_>>(), "so many are the limit");
+    assert_eq!(positions(&mut carried).await, [more]);
+    let nothing = tokio::time::timeout(Duration::from_secs(1), carried.next()).await;
+    assert!(nothing.is_err(), "nothing more has come");
+}
+
+#[tokio::test]
+async fn what_came_before_the_end_of_a_subscription_is_taken_and_the_end_is_told_behind_it() {
+    let why = CarrierError::Unavailable("it is gone".to_owned());
+    for end in [Some(Err(why)), None] {
+        let mut carried = subscribed([record(1), record(2), end]).await;
+        assert_eq!(positions(&mut carried).await, [1, 2]);
+        assert!(matches!(carried.next().await, Came::Closed(_)), "and then it is over");
+        assert!(matches!(carried.next().await, Came::Closed(_)), "until somebody subscribes anew");
+        carried.failed(Instant::now());
+        assert!(matches!(carried.way, Way::Closed));
+    }
+}
