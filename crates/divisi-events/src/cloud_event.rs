@@ -135,18 +135,18 @@ impl CloudEvents {
     pub fn read<'a>(
         &self,
         headers: impl IntoIterator<Item = (&'a str, &'a [u8])>,
-        payload: &Bytes,
+        payload: &[u8],
     ) -> Result<Content, CloudEventError> {
         let binary = Attributes::binary(self.binding, headers);
         let (attributes, payload) = match binary.structured()? {
             true => structured::read(self.binding, payload)?,
-            // What was received with it may be much larger, and would be held for as long.
-            false => (binary, Bytes::copy_from_slice(payload)),
+            false => (binary, payload),
         };
         if attributes.is_beacon() {
-            beacon::read(&attributes, &payload)
+            beacon::read(&attributes, payload)
         } else {
-            record::read(&attributes, &self.app, payload).map(Content::Record)
+            // What was received with it may be much larger, and would be held for as long.
+            record::read(&attributes, &self.app, Bytes::copy_from_slice(payload)).map(Content::Record)
         }
     }
 }

@@ -3,7 +3,6 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use bytes::Bytes;
 use divisi_contract::ServiceName;
 use divisi_events::cloud_event::{CloudEvents, Content};
 use divisi_store::Record;
@@ -48,8 +47,7 @@ impl Reader {
         };
         let headers = headers.unwrap_or_default();
         let headers = headers.iter().map(|header| (header.key, header.value.unwrap_or_default()));
-        let payload = Bytes::copy_from_slice(message.payload().unwrap_or_default());
-        match self.mapping.read(headers, &payload) {
+        match self.mapping.read(headers, message.payload().unwrap_or_default()) {
             Ok(content) => Some(content).filter(|content| self.is_wanted(content)),
             Err(error) => {
                 let (topic, partition, offset) = (message.topic(), message.partition(), message.offset());

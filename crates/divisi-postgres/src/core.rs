@@ -13,7 +13,7 @@ use tokio::time::{Instant, timeout};
 
 use crate::epochs::{self, Begun, Reason, Why};
 use crate::error::store_error;
-use crate::link::{Link, Permits};
+use crate::link::{Link, Of, Permits};
 use crate::options::Options;
 use crate::outbox::Ends;
 use crate::staged;
@@ -30,9 +30,10 @@ pub(crate) struct Core {
     /// As many as there are connections: who has a permit gets one.
     free: Arc<Semaphore>,
     free_for_consumers: Arc<Semaphore>,
-    /// How many permits each of the two has.
-    connections_max: usize,
+    /// How many permits that has.
     pub(crate) consumers_max: usize,
+    /// Shared by every call that has a connection.
+    calls: Arc<()>,
     listener: Mutex<Option<Arc<dyn Committed>>>,
     epoch: AtomicI64,
     pub(crate) ends: Ends,
@@ -58,8 +59,8 @@ impl Core {
             pool,
             free: Arc::new(Semaphore::new(connections)),
             free_for_consumers: Arc::new(Semaphore::new(of_consumers)),
-            connections_max: connections,
             consumers_max: of_consumers,
+            calls: Arc::default(),
             listener: Mutex::default(),
             epoch: AtomicI64::new(0),
             forgets: AtomicU64::new(0),
@@ -123,23 +124,23 @@ impl Core {
     }
 
     async fn permits(&self, class: Option<Class>) -> Result<Permits, StoreError> {
-        let of_consumer = match class {
+        let of = match class {
             // A lane can wait as long as there is work in others; nobody else waits for it.
             Some(Class::Consumer | Class::Upkeep) => {
                 let share = Arc::clone(&self.free_for_consumers).acquire_owned();
-                Some(share.await.map_err(|_| closed())?)
+                Of::Consumers(share.await.map_err(|_| closed())?)
             }
-            Some(Class::Call) | None => None,
+            Some(Class::Call) => Of::Calls(Arc::clone(&self.calls)),
+            None => Of::Nobody,
         };
-        Ok((self.permit(&self.free).await?, of_consumer))
+        Ok(Permits { _connection: self.permit(&self.free).await?, _of: of })
     }
 
-    /// Whether others than consumers have connections: a call may wait for a row that a consumer's transaction holds. They are not asked:
-    /// who waits for whom is known to the server alone.
+    /// Whether calls of this process have connections: one may wait for a row that a consumer's transaction holds. Which one does is known
+    /// to the server alone, and so are the calls of other processes.
     pub(crate) fn serves_calls(&self) -> bool {
-        let held = self.connections_max - self.free.available_permits().min(self.connections_max);
-        // A consumer takes its share first and gives it back last, so that it never counts as a call.
-        held > self.consumers_max - self.free_for_consumers.available_permits().min(self.consumers_max)
+        // Who has a connection, or is about to have one, shares the count.
+        Arc::strong_count(&self.calls) > 1
     }
 
     async fn permit(&self, free: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, StoreError> {

@@ -5,6 +5,7 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -23,6 +24,8 @@ use crate::value::{Bound, Found};
 
 /// How many prepared statements a connection keeps; when there are more it begins anew.
 const STATEMENTS_KEPT: usize = 256;
+/// How many statements of a service a transaction keeps at hand: a consumer's batch runs the same few again and again.
+const STATEMENTS_AT_HAND: usize = 4;
 
 /// A connection with a transaction on it.
 pub(crate) struct Link {
@@ -34,10 +37,32 @@ pub(crate) struct Link {
     /// Whether an answer took longer.
     silent: bool,
     permits: Option<Permits>,
+    /// The last statements of the service, which were looked at and prepared.
+    at_hand: Vec<(Box<str>, Statement)>,
 }
 
-/// What the connection counts against: all of the store's, and the consumers' share if it is one of theirs.
-pub(crate) type Permits = (OwnedSemaphorePermit, Option<OwnedSemaphorePermit>);
+/// What the connection counts against: all of the store's, and whose it is.
+pub(crate) struct Permits {
+    pub(crate) _connection: OwnedSemaphorePermit,
+    pub(crate) _of: Of,
+}
+
+impl Permits {
+    /// Of the framework, for itself.
+    pub(crate) fn of_nobody(connection: OwnedSemaphorePermit) -> Permits {
+        Permits { _connection: connection, _of: Of::Nobody }
+    }
+}
+
+/// Whose a connection is.
+pub(crate) enum Of {
+    /// A consumer's: one of their share.
+    Consumers(#[expect(dead_code, reason = "held until it is dropped")] OwnedSemaphorePermit),
+    /// A call's: how many have it is counted.
+    Calls(#[expect(dead_code, reason = "held until it is dropped")] Arc<()>),
+    /// A reader's, or the framework's own.
+    Nobody,
+}
 
 /// What the server knows of the transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,7 +101,8 @@ impl Link {
 
     fn bare(client: Client, begin: &'static str, options: &Options) -> Link {
         let patience = options.statement_timeout.saturating_add(options.silence_timeout);
-        Link { client: Some(client), state: State::Fresh(begin), patience, silent: false, permits: None }
+        let state = State::Fresh(begin);
+        Link { client: Some(client), state, patience, silent: false, permits: None, at_hand: Vec::new() }
     }
 
     /// Begins a transaction on `client`, on a connection that the server has for certain. Without one, the permits come
@@ -123,8 +149,7 @@ impl Link {
 
     /// Runs a service's statement; how many rows it changed.
     pub(crate) async fn execute(&mut self, sql: &str, params: &[ValueRef<'_>]) -> Result<u64, StoreError> {
-        scan::is_allowed(sql)?;
-        let statement = self.prepare(sql).await?;
+        let statement = self.of_service(sql).await?;
         let bound = bind(&statement, params)?;
         let bound = borrowed(&bound);
         self.run(async |client: &Client| client.execute(&statement, &bound).await).await
@@ -132,8 +157,7 @@ impl Link {
 
     /// Runs a service's query; its rows.
     pub(crate) async fn query(&mut self, sql: &str, params: &[ValueRef<'_>]) -> Result<Vec<Row>, StoreError> {
-        scan::is_allowed(sql)?;
-        let statement = self.prepare(sql).await?;
+        let statement = self.of_service(sql).await?;
         let bound = bind(&statement, params)?;
         let bound = borrowed(&bound);
         let rows = self.run(async |client: &Client| client.query(&statement, &bound).await).await?;
@@ -176,6 +200,20 @@ impl Link {
     /// Runs statements of the framework, or of a migration, without parameters.
     pub(crate) async fn batch(&mut self, sql: &str) -> Result<(), StoreError> {
         self.run(async |client: &Client| client.batch_execute(sql).await).await
+    }
+
+    /// A service's statement, if it is allowed, prepared.
+    async fn of_service(&mut self, sql: &str) -> Result<Statement, StoreError> {
+        if let Some((_, statement)) = self.at_hand.iter().find(|(known, _)| **known == *sql) {
+            return Ok(statement.clone());
+        }
+        scan::is_allowed(sql)?;
+        let statement = self.prepare(sql).await?;
+        if self.at_hand.len() == STATEMENTS_AT_HAND {
+            self.at_hand.remove(0);
+        }
+        self.at_hand.push((sql.into(), statement.clone()));
+        Ok(statement)
     }
 
     /// Prepares a statement, or finds it prepared. Before BEGIN it is prepared outside the transaction; one that cannot be

@@ -15,7 +15,7 @@ use tokio_postgres::Row;
 use crate::core::{Core, closed};
 use crate::epochs::{BEGIN, Reason, column, one};
 use crate::error::{OTHER_LIFE, code, open_error, store_error};
-use crate::link::{Ending, Link};
+use crate::link::{Ending, Link, Permits};
 use crate::place::{Place, refused};
 use crate::watch;
 
@@ -116,7 +116,7 @@ pub(crate) async fn leave(core: &Core) {
         loop {
             // The store's own connections are free, and nobody gets a permit for one any more.
             let permit = Arc::new(Semaphore::new(1)).acquire_owned().await;
-            let link = core.begin_on((permit.map_err(|_| closed())?, None), BEGIN).await?;
+            let link = core.begin_on(Permits::of_nobody(permit.map_err(|_| closed())?), BEGIN).await?;
             if number_on(core, link).await? == 0 {
                 return Ok::<(), StoreError>(());
             }

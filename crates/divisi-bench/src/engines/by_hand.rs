@@ -2,8 +2,8 @@
 //!
 //! A transaction appends a batch of events to a table with a serial id. Twelve workers, each with a share of the keys and a
 //! connection, take up to a hundred of them, from the table or from the broker, and write a row for each and how far they are in one
-//! transaction, whose statements are all sent before the first answer. What a broker loses is lost, positions are not dense, and nobody
-//! looks for gaps.
+//! transaction, whose statements are all sent before the first answer. What a broker loses is lost, positions are not dense, nobody looks
+//! for gaps, and nothing goes on after a crash where it was: it is what carries the load of a system that does.
 //!
 //! To a broker a relay brings them, out of the table: who publishes from memory after COMMIT loses all that it has not published when it
 //! dies, and is measured too. Where the table is read, by workers or by the relay, sellers append one after the other: else whoever has seen

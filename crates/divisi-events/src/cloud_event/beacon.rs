@@ -48,7 +48,7 @@ pub(super) fn body(epochs: &Epochs, heads: &[(Lane, Pos)]) -> Bytes {
     serde_json::to_vec(&body).unwrap_or_default().into()
 }
 
-pub(super) fn read(attributes: &Attributes<'_>, payload: &Bytes) -> Result<Content, CloudEventError> {
+pub(super) fn read(attributes: &Attributes<'_>, payload: &[u8]) -> Result<Content, CloudEventError> {
     let wrong = |why: String| CloudEventError::Body { expected: "a beacon", why };
     let body: Body = serde_json::from_slice(payload).map_err(|error| wrong(error.to_string()))?;
     let fork = |(lane, place, fork): (Lane, usize, Pos)| match body.epochs.get(place) {

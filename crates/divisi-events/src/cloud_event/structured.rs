@@ -2,14 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use bytes::Bytes;
 use serde_json::value::RawValue;
 
 use super::headers::Attributes;
 use super::{Binding, CloudEventError};
 
 /// The attributes of a body, and the event itself as it stands there.
-pub(super) fn read(binding: Binding, body: &Bytes) -> Result<(Attributes<'static>, Bytes), CloudEventError> {
+pub(super) fn read(binding: Binding, body: &[u8]) -> Result<(Attributes<'static>, &[u8]), CloudEventError> {
     let wrong = |why: String| CloudEventError::Body { expected: "a CloudEvent in JSON", why };
     let mut members: BTreeMap<String, &RawValue> =
         serde_json::from_slice(body).map_err(|error| wrong(error.to_string()))?;
@@ -27,5 +26,5 @@ pub(super) fn read(binding: Binding, body: &Bytes) -> Result<(Attributes<'static
         };
         attributes.push((name, value));
     }
-    Ok((Attributes::in_body(binding, attributes), Bytes::copy_from_slice(data.get().as_bytes())))
+    Ok((Attributes::in_body(binding, attributes), data.get().as_bytes()))
 }

@@ -138,7 +138,7 @@ fn structured_mode_is_read_too() {
         (CloudEvents::nats("market"), "application/cloudevents+json; charset=UTF-8"),
         (CloudEvents::kafka("market"), "application/cloudevents"),
     ] {
-        let read = mapping.read([("Content-Type", media.as_bytes())], &body.into());
+        let read = mapping.read([("Content-Type", media.as_bytes())], body.as_bytes());
         let record = Record {
             epoch: Epoch(5),
             key: "k".into(),
@@ -251,6 +251,6 @@ fn no_bytes_are_a_panic() {
             .iter()
             .filter_map(|(name, value)| Some((std::str::from_utf8(name).ok()?, &value[..])))
             .collect();
-        let _ = mapping.read(named, &payload.into());
+        let _ = mapping.read(named, &payload);
     }
 }

@@ -34,7 +34,9 @@ const HAND_RECORDS_MAX: usize = 256;
 /// Bytes of a lane in hand at the most, but always one record.
 const HAND_BYTES_MAX: usize = 64 * 1024;
 /// Arrivals that are taken at once: a turn looks at all lanes, whatever has come.
-const ARRIVALS_AT_ONCE: usize = 256;
+const ARRIVALS_AT_ONCE: usize = 100;
+/// Bytes of them, or one arrival: no more than a lane can hold, should all of it be one lane's.
+const ARRIVALS_BYTES_AT_ONCE: usize = HAND_BYTES_MAX / 2;
 /// Records of one position, each of another epoch, that are looked at for the one that is ours.
 const SAME_POSITION_MAX: usize = 4;
 
@@ -339,7 +341,7 @@ impl Carried {
     pub(super) fn heard(&mut self, list: Epochs, heads: &[(Lane, Pos)]) -> bool {
         let knows_all =
             self.lanes.iter().all(|following| heads.iter().any(|(lane, _)| *lane == following.lane));
-        if knows_all {
+        if knows_all && self.beacon.as_ref().is_none_or(|known| known.current() < list.current()) {
             self.beacon = Some(list);
         }
         knows_all
@@ -376,17 +378,28 @@ async fn take_ready(
     arrivals: &mut Box<dyn Arrivals>,
     taken: &mut Vec<carrier::Carried>,
 ) -> Option<CarrierError> {
-    while taken.len() < ARRIVALS_AT_ONCE {
+    let mut bytes: usize = taken.iter().map(size).sum();
+    while taken.len() < ARRIVALS_AT_ONCE && bytes < ARRIVALS_BYTES_AT_ONCE {
         let mut next = arrivals.next();
         match poll_fn(|task| Poll::Ready(next.as_mut().poll(task))).await {
             Poll::Pending => return None,
             Poll::Ready(next) => match ended(next) {
-                Ok(carried) => taken.push(carried),
+                Ok(carried) => {
+                    bytes += size(&carried);
+                    taken.push(carried);
+                }
                 Err(error) => return Some(error),
             },
         }
     }
     None
+}
+
+fn size(carried: &carrier::Carried) -> usize {
+    match carried {
+        carrier::Carried::Record(record, _) => record.size(),
+        carrier::Carried::Beacon { .. } => 0,
+    }
 }
 
 fn ended(next: Option<Result<carrier::Carried, CarrierError>>) -> Result<carrier::Carried, CarrierError> {

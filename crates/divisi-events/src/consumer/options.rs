@@ -9,11 +9,11 @@ pub const BATCH_EVENTS_MAX: usize = 100;
 pub const BATCH_WORK_MAX: Duration = Duration::from_micros(500);
 /// Work of one transaction at the most while a call waits for it.
 pub const BATCH_WORK_WHILE_CALLS_WAIT: Duration = Duration::from_micros(200);
-/// Time of one transaction at the most where the store waits for a server. Nobody but its own lane waits for it, and each statement takes
-/// as long as a trip there, or as long as a busy server lets it wait: at less time a batch would be the smaller the more there is to do,
-/// and its BEGIN, COMMIT and sync would cost as much as its events.
+/// Time of one transaction at the most where the store waits for a server. Its own lane waits for it, and whoever wants a row that it has
+/// changed; and each statement takes as long as a trip there, or as long as a busy server lets it wait: at less time a batch would be
+/// the smaller the more there is to do, and its BEGIN, COMMIT and sync would cost as much as its events.
 pub const BATCH_WORK_MAX_AT_A_SERVER: Duration = Duration::from_millis(100);
-/// The same while calls of the service are under way, which may wait for a row that a handler has changed.
+/// The same while calls of the service are under way in this process, which may wait for a row that a handler has changed.
 pub const BATCH_WORK_WHILE_CALLS_WAIT_AT_A_SERVER: Duration = Duration::from_millis(20);
 /// Transactions of one input under way at once: as many as there are lanes, since those that wait together commit
 /// together.

@@ -235,6 +235,9 @@ async fn a_transaction_of_a_consumer_hears_whether_calls_are_under_way() {
     let of_consumer = backend.begin(Class::Consumer).await.expect("a connection");
     let another = backend.begin(Class::Consumer).await.expect("a connection");
     assert!(!of_consumer.is_awaited(), "consumers do not wait for each other");
+    let read = backend.snapshot().await.expect("a connection");
+    assert!(!of_consumer.is_awaited(), "who reads waits for no row");
+    drop(read);
     let call = backend.begin(Class::Call).await.expect("a connection");
     assert!(of_consumer.is_awaited() && another.is_awaited(), "it is asked, and not told once");
     drop(call);

@@ -1,6 +1,7 @@
 //! A relay by hand: reads the table in the order of its ids, publishes, and keeps how far it is.
 //!
-//! It is at least once, as ours is: how far it is it keeps every few seconds, and a broker that can drops what comes twice.
+//! As ours it keeps how far it is every few seconds, and a broker that can drops what comes twice. The next page is read while the last one
+//! is published.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -35,25 +36,31 @@ impl Relay {
     /// Publishes for ever.
     pub(super) async fn run(self) -> anyhow::Result<()> {
         let Way::Relayed(broker, waiting) = &self.spread.way else { return Ok(()) };
-        let (mut at, mut kept) = (0_i64, Instant::now());
+        let (mut at, mut kept) = (0, Instant::now());
+        let mut page = self.after(at).await?;
         loop {
-            let rows = self.client.query(&self.page, &[&at]).await?;
-            let Some(last) = rows.last() else {
+            let Some(last) = page.last().and_then(|last| last.id) else {
                 waiting.notified().await;
+                page = self.after(at).await?;
                 continue;
             };
-            let last = last.try_get(0)?;
-            let outgoing = rows.iter().map(|row| {
-                let (id, worker, key, payload) =
-                    (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?, row.try_get(3)?);
-                anyhow::Ok(Outgoing { id: Some(id), worker, key, payload })
-            });
-            broker.publish(outgoing.collect::<anyhow::Result<_>>()?).await?;
             at = last;
+            let (next, ()) = tokio::try_join!(self.after(at), broker.publish(page))?;
+            page = next;
             if kept.elapsed() >= RENEW_EVERY {
                 self.client.execute(&self.keep, &[&at]).await?;
                 kept = Instant::now();
             }
         }
+    }
+    /// What comes next.
+    async fn after(&self, at: i64) -> anyhow::Result<Vec<Outgoing>> {
+        let rows = self.client.query(&self.page, &[&at]).await?;
+        let outgoing = rows.iter().map(|row| {
+            let (id, worker, key, payload) =
+                (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?, row.try_get(3)?);
+            Ok(Outgoing { id: Some(id), worker, key, payload })
+        });
+        outgoing.collect()
     }
 }

@@ -140,6 +140,10 @@ impl Backend for Faulty {
 }
 
 impl Session for Breaking {
+    fn is_awaited(&self) -> bool {
+        self.inner.is_awaited()
+    }
+
     fn execute<'a>(
         &'a mut self,
         sql: &'a str,

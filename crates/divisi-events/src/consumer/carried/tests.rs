@@ -68,6 +68,11 @@ impl Carrier for Once {
 }
 
 fn record(pos: i64) -> Option<Result<carrier::Carried, CarrierError>> {
+    record_of(pos, 2)
+}
+
+/// One with so large a payload.
+fn record_of(pos: i64, bytes: usize) -> Option<Result<carrier::Carried, CarrierError>> {
     let record = Record {
         source: "shop".into(),
         topic: "sales".into(),
@@ -78,7 +83,7 @@ fn record(pos: i64) -> Option<Result<carrier::Carried, CarrierError>> {
         schema_v: 1,
         key: "apple".into(),
         headers: "{}".into(),
-        payload: "{}".into(),
+        payload: vec![b' '; bytes].into(),
         at: Timestamp(0),
     };
     Some(Ok(carrier::Carried::Record(Arc::new(record), Hint(format!("once:{pos}").into()))))
@@ -116,6 +121,16 @@ async fn what_has_come_is_taken_at_once_and_nothing_is_waited_for() {
     assert_eq!(positions(&mut carried).await, [more]);
     let nothing = tokio::time::timeout(Duration::from_secs(1), carried.next()).await;
     assert!(nothing.is_err(), "nothing more has come");
+}
+
+#[tokio::test]
+async fn no_more_is_taken_at_once_than_one_lane_can_hold() {
+    let half = HAND_BYTES_MAX / 2;
+    let mut carried =
+        subscribed([record_of(1, half), record_of(2, HAND_BYTES_MAX), record(3), record(4)]).await;
+    assert_eq!(positions(&mut carried).await, [1]);
+    assert_eq!(positions(&mut carried).await, [2], "one, however large it is");
+    assert_eq!(positions(&mut carried).await, [3, 4]);
 }
 
 #[tokio::test]
