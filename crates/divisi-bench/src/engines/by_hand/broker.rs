@@ -24,7 +24,7 @@ pub(super) struct Broker {
 }
 
 enum Client {
-    Nats(jetstream::Context),
+    Nats(Box<jetstream::Context>),
     Kafka(FutureProducer),
 }
 
@@ -47,7 +47,7 @@ impl Broker {
                 let config =
                     jetstream::stream::Config { name: topic.clone(), subjects, ..Default::default() };
                 jetstream.create_stream(config).await?;
-                Client::Nats(jetstream)
+                Client::Nats(Box::new(jetstream))
             }
             By::Kafka => {
                 let admin: AdminClient<DefaultClientContext> = kafka_config(servers).create()?;
