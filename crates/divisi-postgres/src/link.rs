@@ -24,8 +24,6 @@ use crate::value::{Bound, Found};
 
 /// How many prepared statements a connection keeps; when there are more it begins anew.
 const STATEMENTS_KEPT: usize = 256;
-/// How many statements of a service a transaction keeps at hand: a consumer's batch runs the same few again and again.
-const STATEMENTS_AT_HAND: usize = 4;
 
 /// A connection with a transaction on it.
 pub(crate) struct Link {
@@ -37,8 +35,6 @@ pub(crate) struct Link {
     /// Whether an answer took longer.
     silent: bool,
     permits: Option<Permits>,
-    /// The last statements of the service, which were looked at and prepared.
-    at_hand: Vec<(Box<str>, Statement)>,
 }
 
 /// What the connection counts against: all of the store's, and whose it is.
@@ -101,8 +97,7 @@ impl Link {
 
     fn bare(client: Client, begin: &'static str, options: &Options) -> Link {
         let patience = options.statement_timeout.saturating_add(options.silence_timeout);
-        let state = State::Fresh(begin);
-        Link { client: Some(client), state, patience, silent: false, permits: None, at_hand: Vec::new() }
+        Link { client: Some(client), state: State::Fresh(begin), patience, silent: false, permits: None }
     }
 
     /// Begins a transaction on `client`, on a connection that the server has for certain. Without one, the permits come
@@ -149,7 +144,8 @@ impl Link {
 
     /// Runs a service's statement; how many rows it changed.
     pub(crate) async fn execute(&mut self, sql: &str, params: &[ValueRef<'_>]) -> Result<u64, StoreError> {
-        let statement = self.of_service(sql).await?;
+        scan::is_allowed(sql)?;
+        let statement = self.prepare(sql).await?;
         let bound = bind(&statement, params)?;
         let bound = borrowed(&bound);
         self.run(async |client: &Client| client.execute(&statement, &bound).await).await
@@ -157,7 +153,8 @@ impl Link {
 
     /// Runs a service's query; its rows.
     pub(crate) async fn query(&mut self, sql: &str, params: &[ValueRef<'_>]) -> Result<Vec<Row>, StoreError> {
-        let statement = self.of_service(sql).await?;
+        scan::is_allowed(sql)?;
+        let statement = self.prepare(sql).await?;
         let bound = bind(&statement, params)?;
         let bound = borrowed(&bound);
         let rows = self.run(async |client: &Client| client.query(&statement, &bound).await).await?;
@@ -200,20 +197,6 @@ impl Link {
     /// Runs statements of the framework, or of a migration, without parameters.
     pub(crate) async fn batch(&mut self, sql: &str) -> Result<(), StoreError> {
         self.run(async |client: &Client| client.batch_execute(sql).await).await
-    }
-
-    /// A service's statement, if it is allowed, prepared.
-    async fn of_service(&mut self, sql: &str) -> Result<Statement, StoreError> {
-        if let Some((_, statement)) = self.at_hand.iter().find(|(known, _)| **known == *sql) {
-            return Ok(statement.clone());
-        }
-        scan::is_allowed(sql)?;
-        let statement = self.prepare(sql).await?;
-        if self.at_hand.len() == STATEMENTS_AT_HAND {
-            self.at_hand.remove(0);
-        }
-        self.at_hand.push((sql.into(), statement.clone()));
-        Ok(statement)
     }
 
     /// Prepares a statement, or finds it prepared. Before BEGIN it is prepared outside the transaction; one that cannot be
