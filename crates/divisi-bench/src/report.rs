@@ -67,10 +67,19 @@ impl Report {
         self.figures.push(Figure { name: name.into(), unit, summary: Summary::of(rounds) });
     }
 
-    /// Keeps `ours ÷ theirs`, taken within each round.
-    pub(crate) fn ratio(&mut self, name: impl Into<String>, ours: &[f64], theirs: &[f64], aim: Aim) {
+    /// Keeps `ours ÷ theirs`, taken within each round; a figure where it has no aim.
+    pub(crate) fn ratio(
+        &mut self,
+        name: impl Into<String>,
+        ours: &[f64],
+        theirs: &[f64],
+        aim: impl Into<Option<Aim>>,
+    ) {
         let ratios: Vec<f64> = ours.iter().zip(theirs).map(|(ours, theirs)| ours / theirs).collect();
-        self.judge(name, "×", &ratios, aim);
+        match aim.into() {
+            Some(aim) => self.judge(name, "×", &ratios, aim),
+            None => self.figure(name, "×", &ratios),
+        }
     }
 
     /// Keeps a value that has an aim of its own.

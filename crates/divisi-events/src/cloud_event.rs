@@ -84,7 +84,7 @@ pub enum Content {
 struct Binding {
     /// What the headers of attributes begin with; but not that of `datacontenttype` everywhere.
     prefix: &'static str,
-    header: fn(&Attribute) -> &'static str,
+    header: fn(Attribute) -> &'static str,
     /// Whether values outside of printable ASCII are percent-encoded.
     percent: bool,
 }
@@ -92,14 +92,14 @@ struct Binding {
 impl CloudEvents {
     /// As the binding for NATS has it: `ce-` before each attribute, values percent-encoded.
     pub fn nats(app: impl Into<Arc<str>>) -> CloudEvents {
-        let binding = Binding { prefix: "ce-", header: Attribute::nats, percent: true };
+        let binding = Binding { prefix: "ce-", header: |attribute| attribute.nats, percent: true };
         CloudEvents { binding, app: app.into() }
     }
 
     /// As the binding for Kafka has it: `ce_` before each attribute but `content-type`, values in UTF-8. The record's
     /// key on Kafka is the event's key; this mapping does not need it.
     pub fn kafka(app: impl Into<Arc<str>>) -> CloudEvents {
-        let binding = Binding { prefix: "ce_", header: Attribute::kafka, percent: false };
+        let binding = Binding { prefix: "ce_", header: |attribute| attribute.kafka, percent: false };
         CloudEvents { binding, app: app.into() }
     }
 

@@ -79,15 +79,7 @@ pub(super) fn measure(runtime: &Runtime, servers: &Servers, report: &mut Report)
         report.figure(format!("saturation by {name}, divisi"), "events/s", &ours);
         for (what, _, aim, rounds) in &peers {
             report.figure(format!("saturation by {name}, by hand, {what}"), "events/s", rounds);
-            let ratio = format!("saturation by {name} ÷ by hand, {what}");
-            match aim {
-                Some(aim) => report.ratio(ratio, &ours, rounds, *aim),
-                None => {
-                    let ratios: Vec<f64> =
-                        ours.iter().zip(rounds).map(|(ours, rounds)| ours / rounds).collect();
-                    report.figure(ratio, "×", &ratios);
-                }
-            }
+            report.ratio(format!("saturation by {name} ÷ by hand, {what}"), &ours, rounds, *aim);
         }
         if by != By::Log {
             report.figure(format!("saturation by {name}, lanes that went to the log"), "a round", &falls);

@@ -8,8 +8,8 @@ use super::{BEACON_TYPE, Binding, CloudEventError, percent};
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Attribute {
     pub(super) name: &'static str,
-    nats: &'static str,
-    kafka: &'static str,
+    pub(super) nats: &'static str,
+    pub(super) kafka: &'static str,
 }
 
 macro_rules! attributes {
@@ -157,16 +157,6 @@ impl<'a> Attributes<'a> {
     }
 }
 
-impl Attribute {
-    pub(super) fn nats(&self) -> &'static str {
-        self.nats
-    }
-
-    pub(super) fn kafka(&self) -> &'static str {
-        self.kafka
-    }
-}
-
 impl Binding {
     /// A value as it stands in a header.
     pub(super) fn encoded(&self, value: String) -> String {
@@ -177,7 +167,7 @@ impl Binding {
     }
 
     fn header(&self, attribute: Attribute) -> &'static str {
-        (self.header)(&attribute)
+        (self.header)(attribute)
     }
 }
 

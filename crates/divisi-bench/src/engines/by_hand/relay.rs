@@ -53,6 +53,7 @@ impl Relay {
             }
         }
     }
+
     /// What comes next.
     async fn after(&self, at: i64) -> anyhow::Result<Vec<Outgoing>> {
         let rows = self.client.query(&self.page, &[&at]).await?;
