@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use divisi_store::{OpenError, StoreErrorKind, failpoint};
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OpenFlags, ffi};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, ffi};
 
 use crate::error::store_error;
 use crate::link::{Limit, Link};
@@ -15,8 +15,8 @@ use crate::options::{Options, Synchronous};
 /// The oldest SQLite that is accepted: those before could lose a write-ahead log that was reset while it was read.
 const VERSION_MIN: i32 = 3_051_003;
 
-/// How long a connection waits for a lock. Only a backup or a command line tool can hold one.
-const BUSY: Duration = Duration::from_secs(5);
+/// How long somebody waits for a lock. Only a backup or a command line tool can hold one.
+pub(crate) const BUSY: Duration = Duration::from_secs(5);
 
 /// Refuses a SQLite that is too old.
 pub(crate) fn check_version() -> Result<(), OpenError> {
@@ -33,6 +33,7 @@ pub(crate) fn check_version() -> Result<(), OpenError> {
 /// The connection that writes.
 pub(crate) fn writer(path: &Path, options: &Options, limit: Arc<Limit>) -> rusqlite::Result<Link> {
     let connection = open(path, options)?;
+    is_ours(&connection)?;
     // Freed pages are used again; this lets them be given back too, in steps. It must be chosen before the first table.
     connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
     let mode: String = connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
@@ -76,6 +77,18 @@ fn open(path: &Path, options: &Options) -> rusqlite::Result<Connection> {
     connection.pragma_update_and_check(None, "mmap_size", 0, |_| Ok(()))?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;
     Ok(connection)
+}
+
+/// Refuses a database that something else has made, before anything in it is changed.
+fn is_ours(connection: &Connection) -> rusqlite::Result<()> {
+    let theirs = "SELECT name FROM sqlite_schema WHERE name NOT LIKE 'sqlite\\_%' ESCAPE '\\' AND NOT EXISTS \
+                  (SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'divisi_migration') LIMIT 1";
+    let theirs: Option<String> = connection.query_row(theirs, [], |row| row.get(0)).optional()?;
+    let Some(theirs) = theirs else { return Ok(()) };
+    let words = format!(
+        "it is a database of something else (it has `{theirs}`, and nothing of Divisi's); move it away, or use another directory"
+    );
+    Err(rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_CANTOPEN), Some(words)))
 }
 
 /// SQLite goes on without one where it cannot have it, and syncs and readers would be others than promised.

@@ -18,6 +18,10 @@
 //! always come. The gate's mutex is never held while SQL runs, and who may not enter leaves its waker under the very
 //! lock that refused it, so no wake-up is lost.
 //!
+//! **Nobody waits for another process on a thread.** A backup or a command line tool may have the database's lock: whoever wants to begin
+//! then waits like in front of an open group, and somebody looks again from time to time ([`held`]). A thread that waited could be the one
+//! which another database needs to end a group, and that is what the other process may wait for.
+//!
 //! **Calls go before consumers.** While a call waits, for its turn or for its commit, at most one consumer's turn is in
 //! a group, and a consumer that runs while a call waits can ask ([`Gate::is_awaited`]), so that it ends soon.
 
@@ -31,12 +35,14 @@ use divisi_store::{Class, Committed, Draft, Position, Record, StoreError, StoreE
 use tokio::sync::{Notify, oneshot};
 
 use crate::checkpoint::Checkpoints;
+use crate::connect;
 use crate::options::Options;
 use crate::stats::Counters;
 use crate::writer::Writer;
 
 mod alone;
 mod commit;
+mod held;
 mod turn;
 mod waiting;
 
@@ -72,6 +78,8 @@ struct State {
     /// How many members the last group had: those who were told together come again together.
     members_before: usize,
     closed: bool,
+    /// Since when another process has had the database's lock, each time that somebody wanted to begin.
+    held_since: Option<Instant>,
 }
 
 /// What is going on.
@@ -85,6 +93,8 @@ enum Phase {
     Running,
     /// Nobody may enter: COMMIT.
     Committing,
+    /// Nobody may enter: another process has the database's lock.
+    Held,
 }
 
 /// What the open group is made of so far.
@@ -153,6 +163,7 @@ impl Gate {
                 answering: false,
                 members_before: 0,
                 closed: false,
+                held_since: None,
             }),
             options,
             counters: Counters::default(),
@@ -328,6 +339,12 @@ impl State {
             && !self.answering
             && self.waiting.expected() == 0
             && self.last_commit < alone::FAST
+    }
+
+    /// Whether whoever could not begin waits: another process has the lock, and has not had it for too long.
+    fn waits_for_lock(&mut self, error: &StoreError) -> bool {
+        error.kind == StoreErrorKind::Busy
+            && self.held_since.get_or_insert_with(Instant::now).elapsed() < connect::BUSY
     }
 
     /// Whether there is a place for one who has waited, or for one who just came: some are kept for those who were

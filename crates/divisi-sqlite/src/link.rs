@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use divisi_store::{Row, StoreError, StoreErrorKind, Value, ValueRef};
 use rusqlite::hooks::{AuthAction, AuthContext, Authorization, Wal};
@@ -53,6 +54,11 @@ impl Link {
             told(pages);
             Ok(())
         }))
+    }
+
+    /// A statement that needs a lock of another process fails at once from now on.
+    pub(crate) fn waits_for_nobody(&self) -> rusqlite::Result<()> {
+        self.connection.busy_timeout(Duration::ZERO)
     }
 
     /// The limit of whoever runs statements now.
@@ -162,13 +168,16 @@ fn allowed(action: &AuthAction<'_>) -> Authorization {
         | AuthAction::Savepoint { .. }
         | AuthAction::Attach { .. }
         | AuthAction::Detach { .. } => Authorization::Deny,
-        // Full-text search asks for this one by itself, to see whether its index is still fresh.
-        AuthAction::Pragma { pragma_name, .. } if pragma_name.eq_ignore_ascii_case("data_version") => {
-            Authorization::Allow
-        }
+        AuthAction::Pragma { pragma_name, .. } if is_harmless(pragma_name) => Authorization::Allow,
         AuthAction::Pragma { .. } => Authorization::Deny,
         _ => Authorization::Allow,
     }
+}
+
+/// Full-text search asks for the first by itself, to see whether its index is still fresh; retention needs the others.
+fn is_harmless(pragma: &str) -> bool {
+    let harmless = ["data_version", "freelist_count", "incremental_vacuum"];
+    harmless.iter().any(|name| pragma.eq_ignore_ascii_case(name))
 }
 
 fn borrowed(value: ValueRef<'_>) -> SqlRef<'_> {

@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use divisi_store::{Class, Lane, Pos, Store, StoreError, Timestamp, Tx, TxFailed, params, reader};
+use divisi_store::{Class, Lane, Pos, Row, Store, StoreError, Timestamp, Tx, TxFailed, params, reader};
 
 /// How many records a step forgets at most.
 pub const RECORDS_A_STEP: usize = 500;
@@ -15,13 +15,20 @@ pub const STEP: Duration = Duration::from_millis(1);
 /// How many records one statement forgets, between two looks at the clock.
 const RECORDS_A_LOOK: usize = 100;
 
+/// Free pages that stay in the file: what is written next takes them.
+pub const PAGES_KEPT: i64 = 1_024;
+
+/// Gives 64 pages back: a step like those above.
+const GIVE_BACK: &str = "PRAGMA incremental_vacuum(64)";
+
 /// The lanes of a topic from one on, with their floors.
 const LANES: &str = "SELECT lane, floor_pos FROM divisi_lane WHERE topic = $1 AND lane >= $2 ORDER BY lane";
 const OLDEST: &str =
     "SELECT pos, at FROM divisi_outbox WHERE topic = $1 AND lane = $2 AND pos > $3 ORDER BY pos LIMIT $4";
 
 /// Forgets every record of `topic` that is older than `age` and that all registered readers have; how many. It runs in
-/// the consumers' queue, in steps of [`RECORDS_A_STEP`] records or about [`STEP`], so that nobody waits for it long.
+/// the consumers' queue, in steps of [`RECORDS_A_STEP`] records or about [`STEP`], so that nobody waits for it long. What has become free
+/// beyond [`PAGES_KEPT`] is given back to the file system.
 pub async fn forget(store: &Store, topic: &str, age: Duration) -> Result<u64, StoreError> {
     let mut forgotten = 0;
     let mut from = Lane(0);
@@ -31,9 +38,27 @@ pub async fn forget(store: &Store, topic: &str, age: Duration) -> Result<u64, St
         forgotten += done.records;
         match done.go_on {
             Some(lane) => from = lane,
-            None => return Ok(forgotten),
+            None => break,
         }
     }
+    if forgotten > 0 {
+        while gives_back(store).await? {}
+    }
+    Ok(forgotten)
+}
+
+/// Makes the file shorter by a step; whether there was something to give back. The disk has the room when a checkpoint comes.
+async fn gives_back(store: &Store) -> Result<bool, StoreError> {
+    let step = store.run(Class::Upkeep, async |tx: &mut Tx| {
+        let (free,): (i64,) = tx.query_one("PRAGMA freelist_count", &[]).await?;
+        let more = free > PAGES_KEPT;
+        if more {
+            let _: Vec<Row> = tx.query(GIVE_BACK, &[]).await?;
+        }
+        Ok(more)
+    });
+    let (more, _) = step.await.map_err(TxFailed::into_error)?;
+    Ok(more)
 }
 
 struct Done {

@@ -358,6 +358,8 @@ impl Open {
         link.after_commit(move |n| pages.store(n, Ordering::Relaxed))?;
         let ends = link.as_ours(Ends::load)?;
         let deferred = Deferred::new(&link)?;
+        // The gate waits, without a thread.
+        link.waits_for_nobody()?;
         Ok(Open { link, ends, deferred, wal_pages, checkpoint_at: 0 })
     }
 }

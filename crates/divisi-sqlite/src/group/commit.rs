@@ -117,7 +117,7 @@ impl Job {
                 return Poll::Pending;
             }
             Phase::Open => {}
-            Phase::Idle | Phase::Committing => return Poll::Ready(Look::Gone),
+            Phase::Idle | Phase::Committing | Phase::Held => return Poll::Ready(Look::Gone),
         }
         let options = &gate.options;
         if state.answering && !options.inline {

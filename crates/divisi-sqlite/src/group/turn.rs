@@ -9,7 +9,7 @@ use divisi_store::{Class, StoreError, StoreErrorKind};
 use tokio::runtime::Handle;
 
 use super::commit::{self, Start};
-use super::{Gate, Left, Phase};
+use super::{Gate, Left, Phase, held};
 use crate::transaction::Member;
 
 /// A transaction that wants to begin. Dropped, it leaves its place in the queue.
@@ -48,7 +48,7 @@ impl Future for Turn {
                     // A broken group takes nobody in.
                     && state.writer.as_ref().is_some_and(|writer| writer.broken().is_none())
             }
-            Phase::Running | Phase::Committing => false,
+            Phase::Running | Phase::Committing | Phase::Held => false,
         };
         let writer = if enters { state.writer.take() } else { None };
         let Some(mut writer) = writer else {
@@ -70,7 +70,7 @@ impl Future for Turn {
             next.into_iter().for_each(Waker::wake);
             return Poll::Pending;
         };
-        turn.ticket = None;
+        let place = turn.ticket.take();
         let opens = state.phase == Phase::Idle;
         state.phase = Phase::Running;
         state.group.members += 1;
@@ -90,10 +90,23 @@ impl Future for Turn {
                 state.group.members = 0;
                 state.group.calls = 0;
                 state.group.consumer_turns = 0;
+                let runtime = runtime().filter(|_| state.waits_for_lock(&error));
+                let Some(runtime) = runtime else {
+                    drop(state);
+                    gate.rest(writer, || ());
+                    return Poll::Ready(Err(error));
+                };
+                state.phase = Phase::Held;
+                state.writer = Some(writer);
+                let ticket = place.unwrap_or_else(|| state.waiting.ticket());
+                turn.ticket = Some(ticket);
+                state.waiting.sleep(turn.class, ticket, task.waker().clone());
+                gate.say_whether_awaited(&state);
                 drop(state);
-                gate.rest(writer, || ());
-                return Poll::Ready(Err(error));
+                held::look_later(&gate, &runtime);
+                return Poll::Pending;
             }
+            gate.lock().held_since = None;
             if !alone {
                 let start = commit::start(&gate, &mut gate.lock());
                 start.now();

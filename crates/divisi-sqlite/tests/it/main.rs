@@ -7,6 +7,7 @@ mod fixture;
 mod full;
 mod groups;
 mod leaving;
+mod locked;
 mod opening;
 mod own_process;
 mod retention;

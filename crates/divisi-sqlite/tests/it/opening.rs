@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::fs;
 
+use divisi_contract::error::Chain;
 use divisi_sqlite::{Options, Sqlite};
 use divisi_store::conformance::account::{balances, deposit, everything, whole_log};
 use divisi_store::{Epoch, Lane, OpenError, Pos, Schema, Store, StoreName, Stores};
@@ -44,6 +45,29 @@ async fn a_file_of_another_service_is_refused() {
     let refused = Sqlite::new(dir.path(), fast()).open_store(&StoreName::of("shop"), &schema()).await;
     let said = refused.expect_err("it is the bank's").to_string();
     assert!(said.contains("`bank`") && said.contains("`shop`"), "{said}");
+}
+
+#[tokio::test]
+async fn a_database_of_something_else_is_named_and_left_as_it_is() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("bank.db");
+    let theirs = rusqlite::Connection::open(&path).expect("a database");
+    theirs
+        .execute_batch("CREATE TABLE customers (id INTEGER); INSERT INTO customers VALUES (1)")
+        .expect("a table");
+    drop(theirs);
+    let before = fs::read(&path).expect("their file");
+    let refused =
+        Sqlite::new(dir.path(), fast()).open_store(&name(), &schema()).await.expect_err("it is not ours");
+    let said = Chain(&refused).to_string();
+    for words in ["bank.db", "a database of something else", "`customers`", "move it away"] {
+        assert!(said.contains(words), "{said}");
+    }
+    assert_eq!(fs::read(&path).expect("their file"), before);
+
+    // An empty file is what a first start that was killed may leave.
+    fs::write(&path, "").expect("an empty file");
+    Sqlite::new(dir.path(), fast()).open_store(&name(), &schema()).await.expect("it opens");
 }
 
 #[tokio::test]

@@ -71,6 +71,45 @@ async fn what_is_old_and_read_is_forgotten_and_the_floor_says_so() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_forgotten_is_given_back_to_the_file_system() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let sqlite = Sqlite::new(dir.path(), Options::simulated(Clock::simulated(1_700_000_000_000_000)));
+    let (store, _) = sqlite.open_store(&name(), &schema()).await.expect("it opens");
+    // As much as events of 12 MiB, in one transaction each.
+    for n in 0..60 {
+        let body = vec![7_u8; 200 * 1024];
+        let wrote: Result<(u64, _), TxFailed<StoreError>> = store
+            .run(Class::Consumer, async |tx: &mut Tx| {
+                tx.execute("INSERT INTO body (id, bytes) VALUES ($1, $2)", params![n, &*body]).await
+            })
+            .await;
+        wrote.expect("it is written");
+    }
+    deposit(&store, "a", 1).await.expect("it commits");
+    let epoch = store.backend().page(everything()).await.expect("a page").epochs.current();
+    reader_is_at(&store, epoch.0, 1).await;
+    let removed: Result<(u64, _), TxFailed<StoreError>> =
+        store.run(Class::Consumer, async |tx: &mut Tx| tx.execute("DELETE FROM body", &[]).await).await;
+    removed.expect("it is removed");
+    let pages = async || {
+        let counts = async |read: &mut divisi_store::Read| {
+            let (free,): (i64,) = read.query_one("PRAGMA freelist_count", &[]).await?;
+            Ok::<_, StoreError>(free)
+        };
+        store.read(counts).await.expect("the pages are counted")
+    };
+    let before = pages().await;
+    assert!(before > 2 * retention::PAGES_KEPT, "{before} free pages");
+    tokio::time::advance(2 * DAY).await;
+    assert_eq!(retention::forget(&store, Moved::TOPIC, DAY).await.expect("it may forget"), 1);
+    let after = pages().await;
+    assert!((retention::PAGES_KEPT - 64..=retention::PAGES_KEPT).contains(&after), "{after} free pages");
+    store.close().await;
+    let length = std::fs::metadata(dir.path().join("bank.db")).expect("the file").len() as i64;
+    assert!(length < (before / 2) * 4096, "{length} bytes, and there were {before} free pages of 4 KiB");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_reader_of_an_earlier_epoch_keeps_what_follows_the_fork() {
     let dir = tempfile::tempdir().expect("a directory");
     let sqlite = Sqlite::new(dir.path(), Options::simulated(Clock::simulated(1_700_000_000_000_000)));

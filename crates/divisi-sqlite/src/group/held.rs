@@ -1,0 +1,40 @@
+//! Waiting while another process has the database's lock.
+
+use std::sync::Arc;
+use std::task::Waker;
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::time::sleep;
+
+use super::{Gate, Phase};
+
+/// How often it is looked whether the lock is free.
+const LOOK_EVERY: Duration = Duration::from_millis(1);
+
+/// Somebody is going to look again; at once when this is dropped.
+struct Look(Arc<Gate>);
+
+/// Lets those who wait look again in a while. The gate's state must not be locked: a runtime that shuts down drops the task at once.
+pub(super) fn look_later(gate: &Arc<Gate>, runtime: &Handle) {
+    let look = Look(Arc::clone(gate));
+    // It ends by itself.
+    drop(runtime.spawn(async move {
+        sleep(LOOK_EVERY).await;
+        drop(look);
+    }));
+}
+
+impl Drop for Look {
+    fn drop(&mut self) {
+        let mut state = self.0.lock();
+        if state.phase != Phase::Held {
+            return;
+        }
+        state.phase = Phase::Idle;
+        let wakers = state.wake_for_idle();
+        drop(state);
+        wakers.into_iter().for_each(Waker::wake);
+        self.0.idle.notify_waiters();
+    }
+}
