@@ -1,6 +1,7 @@
 //! The blog as its users run it: real processes, real files, real sockets.
 
 mod blog;
+mod command;
 mod crash;
 #[cfg(all(feature = "postgres", feature = "nats", feature = "kafka"))]
 mod engines;

@@ -7,15 +7,14 @@ mod killed;
 mod refused;
 mod whole;
 
-use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Stdio};
 
 use divisi_servers::Postgres;
 use divisi_servers::postgres::Settings;
 use divisi_testkit::process::Start;
-use rustix::process::Signal;
 
+use crate::command::{binary, told};
 use crate::server::{Database, Either, wait};
 use crate::tables::{Tables, open};
 
@@ -97,31 +96,12 @@ impl Places {
 
 /// Starts a command of the blog.
 fn command(args: &[&str], data: &Path, more: &[&str], fail: &str) -> Child {
-    let mut command = blog();
+    let mut command = binary();
     if !fail.is_empty() {
         command.env("DIVISI_FAIL", fail);
     }
     command.args(args).arg("--data").arg(data).args(more);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the blog runs")
-}
-
-/// The blog, with nothing set.
-fn blog() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_blog"));
-    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("DIVISI_")) {
-        command.env_remove(name);
-    }
-    command
-}
-
-/// All that a command said.
-fn told(output: &Output) -> String {
-    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
-}
-
-/// Whether a command was killed, by itself or by the test.
-fn was_killed(output: &Output) -> bool {
-    output.status.signal() == Some(Signal::KILL.as_raw())
 }
 
 /// What the start of one service says that must be refused; `store` leads it to PostgreSQL.

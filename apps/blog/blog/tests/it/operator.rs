@@ -5,7 +5,6 @@ use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
 use divisi_testkit::eventually;
@@ -13,6 +12,7 @@ use rusqlite::params;
 use serde_json::Value;
 
 use crate::blog::{Blog, SetUp, Writer, text};
+use crate::command::binary;
 use crate::scenario::quiet;
 use crate::tables::open;
 
@@ -29,14 +29,7 @@ struct Said {
 
 /// Gives `blog` a command, as `parked redrive comments KEY`.
 fn operate(data: &Path, words: &[&str]) -> Said {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_blog"));
-    command.args(words).arg("--data").arg(data);
-    for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("DIVISI_") {
-            command.env_remove(name);
-        }
-    }
-    let output = command.output().expect("the binary runs");
+    let output = binary().args(words).arg("--data").arg(data).output().expect("the binary runs");
     Said {
         well: output.status.success(),
         out: String::from_utf8(output.stdout).expect("text"),

@@ -13,18 +13,13 @@ mod postgres;
 mod users;
 
 use std::future::Future;
-use std::process::{Command, Output};
+use std::process::Output;
+
+use crate::command;
 
 /// Runs the blog's binary to its end.
 fn blog(arguments: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_blog"));
-    command.args(arguments);
-    for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("DIVISI_") {
-            command.env_remove(name);
-        }
-    }
-    command.output().expect("the blog runs")
+    command::binary().args(arguments).output().expect("the blog runs")
 }
 
 /// Waits for what the launcher does.

@@ -1,9 +1,11 @@
 //! F-34: a promise changes. What only adds is free; what breaks is named, and the command fails.
 
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Output;
 
 use serde_json::{Value, json};
+
+use crate::command::binary;
 
 #[test]
 fn a_change_that_breaks_readers_fails_the_check_and_one_that_adds_does_not() {
@@ -39,7 +41,7 @@ fn check(against: &Value) -> Output {
 }
 
 fn blog(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_blog")).args(arguments).output().expect("the blog")
+    binary().args(arguments).output().expect("the blog runs")
 }
 
 fn path(file: &Path) -> &str {

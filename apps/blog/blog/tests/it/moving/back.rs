@@ -1,8 +1,9 @@
 //! The way back, as long as there is one.
 
 use crate::blog::{Blog, SetUp, Writer};
+use crate::command::{told, was_killed};
 use crate::crash::needs_failpoints;
-use crate::moving::{Places, start_refused, told, was_killed};
+use crate::moving::{Places, start_refused};
 use crate::scenario::quiet;
 use crate::tables::Tables;
 

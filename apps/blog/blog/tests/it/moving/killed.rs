@@ -6,10 +6,11 @@ use std::time::Instant;
 use rustix::process::Signal;
 
 use crate::blog::{Blog, SetUp};
+use crate::command::{told, was_killed};
 use crate::crash::load::{Load, Written};
 use crate::crash::needs_failpoints;
 use crate::crash::truth::settles;
-use crate::moving::{Places, SERVICES, start_refused, told, was_killed};
+use crate::moving::{Places, SERVICES, start_refused};
 use crate::tables::Tables;
 
 /// Writes before the moves.

@@ -3,7 +3,8 @@
 use rusqlite::Connection;
 
 use crate::blog::{Blog, SetUp, Writer};
-use crate::moving::{Places, command, told};
+use crate::command::told;
+use crate::moving::{Places, command};
 use crate::scenario::quiet;
 
 #[test]

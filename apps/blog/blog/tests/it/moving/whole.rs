@@ -5,8 +5,9 @@ use std::time::Duration;
 use divisi_testkit::eventually;
 
 use crate::blog::{Blog, SetUp, Writer};
+use crate::command::{binary, told};
 use crate::engines::carried;
-use crate::moving::{Places, SERVICES, command, told};
+use crate::moving::{Places, SERVICES, command};
 use crate::scenario::{POSTS, ROUNDS, in_files, quiet, work_with_breaks};
 use crate::server::wait;
 
@@ -107,7 +108,7 @@ fn what_provision_has_made_takes_in_what_was_in_files() {
     writer.comment(&post, "an apple", "k2");
     quiet(&mut writer, 1, 1);
     blog.stop();
-    let provisioned = crate::moving::blog().args(["provision", "--postgres", &server.url()]).output();
+    let provisioned = binary().args(["provision", "--postgres", &server.url()]).output();
     let provisioned = provisioned.expect("the blog runs");
     assert!(provisioned.status.success(), "{}", told(&provisioned));
     let file = data.path().join("divisi.toml");
