@@ -1,5 +1,6 @@
 //! An app: its services, and the command line that runs them.
 
+mod backup;
 mod command;
 mod moving;
 mod operate;
@@ -109,6 +110,7 @@ impl App {
             }
             Command::Provision(args) => provision::provision(name, &graph, &*backends, &args),
             Command::Move(args) => moving::move_service(name, &graph, &*backends, args),
+            Command::Backup(args) => backup::back_up(name, &graph, &*backends, args),
             Command::Operator(command) => operate::operate(name, &graph, &*backends, command),
         }
     }

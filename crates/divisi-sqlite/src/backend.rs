@@ -7,12 +7,13 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use divisi_contract::ServiceName;
 use divisi_store::outbox::{self, Page, PageWanted};
 use divisi_store::{
-    Backend, BoxFuture, Class, Clock, Committed, Dialect, Epoch, OpenError, Read, Schema, Session, Store,
-    StoreError, StoreErrorKind, StoreName, Stores, retention,
+    BackedUp, Backend, BoxFuture, Class, Clock, Committed, Dialect, Epoch, OpenError, Read, Schema, Session,
+    Store, StoreError, StoreErrorKind, StoreName, Stores, retention,
 };
 use tokio::runtime::Handle;
 use tokio::task::{self, JoinError, JoinHandle};
 
+use crate::backup::back_up;
 use crate::checkpoint::Checkpoints;
 use crate::connect;
 use crate::epochs;
@@ -169,6 +170,19 @@ impl Stores for Sqlite {
                 }
             }
             Ok(())
+        })
+    }
+
+    fn back_up<'a>(
+        &'a self,
+        services: &'a [ServiceName],
+        to: &'a Path,
+    ) -> BoxFuture<'a, Result<BackedUp, OpenError>> {
+        Box::pin(async move {
+            let (this, services, to) = (self.clone(), services.to_vec(), to.to_owned());
+            let copied = task::spawn_blocking(move || back_up(&this, &this.options, &services, &to)).await;
+            let copies = copied.unwrap_or_else(|error| Err(self.interrupted(error)))?;
+            Ok(BackedUp { copies, elsewhere: Vec::new() })
         })
     }
 }

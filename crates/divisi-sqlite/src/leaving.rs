@@ -120,14 +120,7 @@ impl Leaving {
 
     /// The versions of each projection of the service.
     pub fn projections(&self) -> Result<Vec<Versions>, OpenError> {
-        let sql = "SELECT name, active, shape, building FROM divisi_projection ORDER BY name";
-        self.with(|it| {
-            let versions = |row: &rusqlite::Row<'_>| {
-                let active = (row.get(1)?, row.get(2)?);
-                Ok(Versions { projection: row.get(0)?, active, building: row.get(3)? })
-            };
-            it.prepare(sql)?.query_map([], versions)?.collect()
-        })
+        self.with(projections)
     }
 
     /// Where its service has moved, if it has.
@@ -150,6 +143,16 @@ impl Leaving {
         let connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
         body(&connection).map_err(|error| connect::open_error(&self.path, error))
     }
+}
+
+/// The versions of each projection of the service whose database this is.
+pub(crate) fn projections(connection: &Connection) -> rusqlite::Result<Vec<Versions>> {
+    let sql = "SELECT name, active, shape, building FROM divisi_projection ORDER BY name";
+    let versions = |row: &rusqlite::Row<'_>| {
+        let active = (row.get(1)?, row.get(2)?);
+        Ok(Versions { projection: row.get(0)?, active, building: row.get(3)? })
+    };
+    connection.prepare(sql)?.query_map([], versions)?.collect()
 }
 
 impl Origin for Leaving {

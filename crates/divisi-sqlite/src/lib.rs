@@ -6,10 +6,12 @@
 //! In reading order: [`options`], `place`, `owner` and `same_file` (where a file may live, whose it is, and whether it is still there), `connect` (what each
 //! setting is for), `migrate` and `epochs` (what happens before serving), `link` (statements), `writer` and `outbox`
 //! (the one connection that writes), `group` and `transaction` (who shares a commit), `snapshot` (reading),
-//! `checkpoint` and [`retention`] (what keeps files short), `leaving` and `moved` (a database that goes to another engine),
+//! `checkpoint` and [`retention`] (what keeps files short), `backup` (copies while it is in use), `leaving` and `moved`
+//! (a database that goes to another engine),
 //! `backend` (all of it behind the seam of `divisi-store`).
 
 mod backend;
+mod backup;
 mod checkpoint;
 mod connect;
 mod epochs;

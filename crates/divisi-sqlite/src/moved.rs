@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 use divisi_contract::ServiceName;
 use divisi_store::OpenError;
 
+use crate::place::sync_directory;
+
 /// Refuses a database that has been moved.
 pub(crate) fn check(database: &Path, service: &ServiceName) -> Result<(), OpenError> {
     match read(database)? {
@@ -60,12 +62,6 @@ pub(crate) fn forget(database: &Path) -> Result<(), OpenError> {
         removed => removed,
     };
     removed.and_then(|()| sync_directory(&path)).map_err(|source| failed(&path, source))
-}
-
-/// Brings to the disk which files there are beside `path`.
-fn sync_directory(path: &Path) -> io::Result<()> {
-    let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty());
-    File::open(directory.unwrap_or(Path::new(".")))?.sync_all()
 }
 
 fn path_of(database: &Path) -> PathBuf {

@@ -1,6 +1,6 @@
 //! Where a database may live: a local directory that can be written.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::path::Path;
 
@@ -18,6 +18,12 @@ pub(crate) fn prepare(dir: &Path) -> Result<(), OpenError> {
         return Err(OpenError::Network { what: dir.display().to_string(), kind: kind.to_owned() });
     }
     Ok(())
+}
+
+/// Brings to the disk which files there are beside `path`.
+pub(crate) fn sync_directory(path: &Path) -> io::Result<()> {
+    let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty());
+    File::open(directory.unwrap_or(Path::new(".")))?.sync_all()
 }
 
 /// The kind of `dir`'s file system, if it is one whose locks and shared memory cannot be trusted.

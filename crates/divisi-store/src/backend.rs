@@ -1,6 +1,7 @@
 //! The seam that SQLite and PostgreSQL implement.
 
 use std::fmt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use divisi_contract::ServiceName;
@@ -81,6 +82,27 @@ pub trait Stores: Send + Sync + 'static {
 
     /// Removes a projection's database for good. The caller has closed it.
     fn remove<'a>(&'a self, name: &'a StoreName) -> BoxFuture<'a, Result<(), OpenError>>;
+
+    /// Copies the databases of `services`, those of their projections with them, into the directory `to`, from where they can be opened.
+    /// They may be in use meanwhile; the copies are of one and the same moment, so none has heard of an event that another has not
+    /// announced. A technology that has backups of its own copies nothing.
+    fn back_up<'a>(
+        &'a self,
+        services: &'a [ServiceName],
+        _to: &'a Path,
+    ) -> BoxFuture<'a, Result<BackedUp, OpenError>> {
+        let elsewhere = services.to_vec();
+        Box::pin(std::future::ready(Ok(BackedUp { elsewhere, ..BackedUp::default() })))
+    }
+}
+
+/// What came of a backup.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct BackedUp {
+    /// Each copy, with its size in bytes.
+    pub copies: Vec<(PathBuf, u64)>,
+    /// The services whose data the technology backs up by means of its own.
+    pub elsewhere: Vec<ServiceName>,
 }
 
 /// One database. Everything above it is shared; a back end implements this and nothing else.

@@ -38,6 +38,8 @@ pub(super) enum Command {
     Provision(ProvisionArgs),
     /// Carries a stopped service's files to a database on a server, or takes that back
     Move(MoveArgs),
+    /// Copies the services' files, as they are at one moment, while they are in use; `run --data` starts from the copies
+    Backup(BackupArgs),
     #[command(flatten)]
     Operator(operator::Command),
 }
@@ -106,6 +108,21 @@ pub(super) struct MoveArgs {
     /// Takes the move back, as long as the service has not started there
     #[arg(long, conflicts_with = "dry_run")]
     pub(super) back: bool,
+    /// The directory of the files [default: ./APP-data]
+    #[arg(long, value_name = "DIR")]
+    pub(super) data: Option<PathBuf>,
+    /// The configuration file [default: divisi.toml, if there is one]
+    #[arg(long, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct BackupArgs {
+    /// The services; without a name all whose data is in files
+    pub(super) services: Vec<String>,
+    /// The directory of the copies, in which there are none of these services yet
+    #[arg(long, value_name = "DIR")]
+    pub(super) to: PathBuf,
     /// The directory of the files [default: ./APP-data]
     #[arg(long, value_name = "DIR")]
     pub(super) data: Option<PathBuf>,

@@ -1,5 +1,6 @@
 //! What SQLite as a store promises.
 
+mod backup;
 mod checkpoints;
 mod conformance;
 mod crash;

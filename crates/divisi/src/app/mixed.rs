@@ -1,9 +1,11 @@
 //! Some services on a server and the others in files: the way of an app that moves one service at a time.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::Arc;
 
-use divisi_store::{BoxFuture, OpenError, Schema, Store, StoreName, Stores};
+use divisi_contract::ServiceName;
+use divisi_store::{BackedUp, BoxFuture, OpenError, Schema, Store, StoreName, Stores};
 
 /// Opens the databases of `remote` there, and those of all others here.
 pub(super) struct Mixed {
@@ -33,5 +35,21 @@ impl Stores for Mixed {
 
     fn remove<'a>(&'a self, name: &'a StoreName) -> BoxFuture<'a, Result<(), OpenError>> {
         self.of(name).remove(name)
+    }
+
+    fn back_up<'a>(
+        &'a self,
+        services: &'a [ServiceName],
+        to: &'a Path,
+    ) -> BoxFuture<'a, Result<BackedUp, OpenError>> {
+        Box::pin(async move {
+            let is_remote = |service: &ServiceName| self.remote.contains(service.as_str());
+            let (there, here): (Vec<_>, Vec<_>) = services.iter().cloned().partition(is_remote);
+            let mut done = self.files.back_up(&here, to).await?;
+            let there = self.server.back_up(&there, to).await?;
+            done.copies.extend(there.copies);
+            done.elsewhere.extend(there.elsewhere);
+            Ok(done)
+        })
     }
 }

@@ -1,5 +1,6 @@
 //! The blog as its users run it: real processes, real files, real sockets.
 
+mod backup;
 mod blog;
 mod command;
 mod crash;
