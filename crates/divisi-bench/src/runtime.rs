@@ -3,7 +3,7 @@
 use std::future::Future;
 
 use anyhow::Context;
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
 
 /// Threads of each runtime: as many as the machines that this is run on have cores, which is tokio's own default.
@@ -11,10 +11,9 @@ pub(crate) const WORKERS: usize = 2;
 
 /// A runtime of [`WORKERS`] threads.
 pub(crate) fn runtime(name: &str) -> anyhow::Result<Runtime> {
-    Builder::new_multi_thread()
+    divisi::host::runtime::builder()
         .worker_threads(WORKERS)
         .thread_name(name)
-        .enable_all()
         .build()
         .context("cannot start a runtime")
 }

@@ -1,8 +1,8 @@
 //! Runs services in a placement.
 //!
 //! In order of use: [`service`] (what a service is), [`parts`] (what it is made from), [`graph`] (the whole app),
-//! [`app`] (the command line), [`backends`] (databases and a broker), [`config`] (what the process is told), [`placement`] (who runs where), [`host`] (wires
-//! and starts), [`edge`] (the seam for HTTP), [`telemetry`] (what it tells), [`health`] (whether it can work, and why
+//! [`app`] (the command line), [`backends`] (databases and a broker), [`config`] (what the process is told), [`placement`] (who runs where), [`runtime`]
+//! (on which threads), [`host`] (wires and starts), [`edge`] (the seam for HTTP), [`telemetry`] (what it tells), [`health`] (whether it can work, and why
 //! not), [`task`] (everything that runs in the background), [`shutdown`] (how it ends), [`supervisor`] (every service
 //! as a process of its own, on this machine), `operator` (what an operator asks of all that, and has it do).
 //!
@@ -19,6 +19,7 @@ pub mod metrics;
 mod operator;
 pub mod parts;
 pub mod placement;
+pub mod runtime;
 pub mod service;
 pub mod shutdown;
 pub mod supervisor;

@@ -6,6 +6,7 @@ use super::command::{BackupArgs, RunArgs};
 use super::run;
 use crate::backends::{Backends, BoxError};
 use crate::graph::Graph;
+use crate::runtime;
 
 /// Makes them, prints each with its size, and tells on standard error whose data is not among them.
 pub(super) fn back_up(
@@ -25,7 +26,7 @@ pub(super) fn back_up(
     let at = RunArgs { data: args.data, config: args.config, ..RunArgs::default() };
     let config = run::config(app, graph, &at)?;
     let stores = backends.stores(app, &config)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = runtime::builder().build()?;
     let done = runtime.block_on(stores.back_up(&services, &args.to));
     // A thread that reads a file which nobody wants any more must not keep the process.
     runtime.shutdown_background();

@@ -10,6 +10,7 @@ use crate::backends::{Backends, Folded, Move, Moving};
 use crate::config::{Config, Secret};
 use crate::graph::Graph;
 use crate::host;
+use crate::runtime;
 
 /// Nobody has said where to.
 #[derive(Debug, thiserror::Error)]
@@ -49,7 +50,7 @@ pub(super) fn move_service(
         schema: host::schema(graph, service),
         projections: service.projections.iter().map(folded).collect(),
     };
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = runtime::builder().build()?;
     let moved = runtime.block_on(backends.move_store(&moving));
     // A thread that reads a file which nobody wants any more must not keep the process.
     runtime.shutdown_background();

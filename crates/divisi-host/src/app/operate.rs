@@ -7,6 +7,7 @@ use super::run;
 use crate::backends::Backends;
 use crate::graph::Graph;
 use crate::operator::{self, Command, Office};
+use crate::runtime;
 
 /// Does what `command` says and prints what came of it.
 pub(super) fn operate(
@@ -18,7 +19,7 @@ pub(super) fn operate(
     let at = command.at();
     let args = RunArgs { data: at.data.clone(), config: at.config.clone(), ..RunArgs::default() };
     let config = run::config(app, graph, &args)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = runtime::builder().build()?;
     let stores = backends.stores(app, &config)?;
     let done = runtime.block_on(async {
         let mut office = Office::new(graph, stores, config.data.clone());

@@ -10,6 +10,7 @@ use crate::backends::{Backends, BoxError};
 use crate::config::{Config, ConfigError};
 use crate::edge::EdgeServer;
 use crate::graph::{GATEWAY, Graph};
+use crate::runtime;
 use crate::service::Service;
 use crate::supervisor::supervised::Supervised;
 use crate::telemetry;
@@ -48,7 +49,7 @@ pub(super) fn run(
     }
     let config = config(app, &graph, &args)?;
     telemetry::init(app, config.log.format, &config.log.filter)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = runtime::builder().build()?;
     let outcome = if args.split {
         runtime.block_on(split::run(app, &graph, edge.is_some(), &config, &args))
     } else {
