@@ -9,7 +9,7 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use divisi_contract::ServiceName;
 use divisi_store::{OpenError, StoreError, StoreErrorKind, StoreName, failpoint};
@@ -25,10 +25,10 @@ use crate::options::Options;
 use crate::owner::Owner;
 use crate::place::sync_directory;
 
-/// How often it is tried to take the place of a writer, between two groups of whom there are some hundred microseconds …
+/// How often it is tried to take the place of a writer: between two groups there are some hundred microseconds.
 const TRY_EVERY: Duration = Duration::from_micros(100);
-/// … and how many times: some seconds.
-const TRIES_MAX: i32 = 50_000;
+/// How long all of them may be waited for. Those that are held meanwhile keep writers waiting, who would be told after five seconds.
+const HOLD_MAX: Duration = Duration::from_secs(3);
 /// Every page at once: a snapshot holds up nobody.
 const ALL_PAGES: i32 = -1;
 
@@ -53,8 +53,8 @@ pub(crate) fn back_up(
     services: &[ServiceName],
     to: &Path,
 ) -> Result<Vec<(PathBuf, u64)>, OpenError> {
-    fs::create_dir_all(to).map_err(|error| cannot_use(to, error))?;
     let snapshots = snapshots(files, options, services)?;
+    fs::create_dir_all(to).map_err(|error| cannot_use(to, error))?;
     for snapshot in &snapshots {
         is_free(&snapshot.copy_in(to))?;
     }
@@ -67,17 +67,17 @@ fn snapshots(
     options: &Options,
     services: &[ServiceName],
 ) -> Result<Vec<Snapshot>, OpenError> {
-    let mut held = Vec::new();
+    let (mut held, until) = (Vec::new(), Instant::now() + HOLD_MAX);
     for service in services {
         let own = StoreName::of(service);
         moved::check(&files.path(&own), service)?;
-        let own = Held::of(files, options, own)?;
+        let own = Held::of(files, options, own, until)?;
         // Which of them readers see does not change while nobody writes it down.
         for versions in own.projections()? {
             let name = StoreName::projection(service, &versions.projection, versions.active.0);
             // Without its file it is built anew at the next start, and so it is without a copy.
             if files.path(&name).exists() {
-                held.push(Held::of(files, options, name)?);
+                held.push(Held::of(files, options, name, until)?);
             }
         }
         held.push(own);
@@ -87,7 +87,7 @@ fn snapshots(
 
 impl Held {
     /// Waits until whoever writes the database has committed, and keeps the next one waiting.
-    fn of(files: &Sqlite, options: &Options, name: StoreName) -> Result<Held, OpenError> {
+    fn of(files: &Sqlite, options: &Options, name: StoreName, until: Instant) -> Result<Held, OpenError> {
         let path = files.path(&name);
         if !path.try_exists().map_err(|error| cannot_use(&path, error))? {
             let words =
@@ -95,13 +95,15 @@ impl Held {
             return Err(cannot_use(&path, io::Error::new(io::ErrorKind::NotFound, words)));
         }
         let open = || {
-            let mut connection = looks(&path, options)?;
-            connection.busy_handler(Some(|tried| {
-                sleep(TRY_EVERY);
-                tried < TRIES_MAX
-            }))?;
+            let connection = looks(&path, options)?;
             let source = connection.query_row("SELECT source FROM divisi_meta", [], |row| row.get(0))?;
-            connection.execute_batch("BEGIN IMMEDIATE")?;
+            connection.busy_timeout(Duration::ZERO)?;
+            loop {
+                match connection.execute_batch("BEGIN IMMEDIATE") {
+                    Err(error) if is_busy(&error) && Instant::now() < until => sleep(TRY_EVERY),
+                    begun => break begun?,
+                }
+            }
             Ok((connection, source))
         };
         let (connection, found): (_, String) = open().map_err(|error| connect::open_error(&path, error))?;
@@ -128,6 +130,10 @@ impl Held {
         let connection = open().map_err(|error| connect::open_error(&self.path, error))?;
         Ok(Snapshot { name: self.name.clone(), path: self.path.clone(), connection })
     }
+}
+
+fn is_busy(error: &rusqlite::Error) -> bool {
+    error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy)
 }
 
 /// A connection that leaves the files as they are when it is closed.

@@ -78,8 +78,8 @@ struct State {
     /// How many members the last group had: those who were told together come again together.
     members_before: usize,
     closed: bool,
-    /// Since when another process has had the database's lock, each time that somebody wanted to begin.
-    held_since: Option<Instant>,
+    /// Since when another process has had the database's lock, and when that was last seen.
+    held: Option<(Instant, Instant)>,
 }
 
 /// What is going on.
@@ -163,7 +163,7 @@ impl Gate {
                 answering: false,
                 members_before: 0,
                 closed: false,
-                held_since: None,
+                held: None,
             }),
             options,
             counters: Counters::default(),
@@ -343,8 +343,16 @@ impl State {
 
     /// Whether whoever could not begin waits: another process has the lock, and has not had it for too long.
     fn waits_for_lock(&mut self, error: &StoreError) -> bool {
-        error.kind == StoreErrorKind::Busy
-            && self.held_since.get_or_insert_with(Instant::now).elapsed() < connect::BUSY
+        if error.kind != StoreErrorKind::Busy {
+            return false;
+        }
+        let now = Instant::now();
+        let since = match self.held {
+            Some((since, seen)) if now.duration_since(seen) < held::SAME => since,
+            _ => now,
+        };
+        self.held = Some((since, now));
+        now.duration_since(since) < connect::BUSY
     }
 
     /// Whether there is a place for one who has waited, or for one who just came: some are kept for those who were

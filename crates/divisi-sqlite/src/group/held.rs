@@ -12,6 +12,9 @@ use super::{Gate, Phase};
 /// How often it is looked whether the lock is free.
 const LOOK_EVERY: Duration = Duration::from_millis(1);
 
+/// Who has the lock is taken for the same one if it was seen so shortly before; nobody may have looked for long.
+pub(super) const SAME: Duration = Duration::from_millis(100);
+
 /// Somebody is going to look again; at once when this is dropped.
 struct Look(Arc<Gate>);
 

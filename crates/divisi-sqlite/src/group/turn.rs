@@ -106,7 +106,7 @@ impl Future for Turn {
                 held::look_later(&gate, &runtime);
                 return Poll::Pending;
             }
-            gate.lock().held_since = None;
+            gate.lock().held = None;
             if !alone {
                 let start = commit::start(&gate, &mut gate.lock());
                 start.now();
