@@ -2,7 +2,7 @@
 
 use tokio::runtime::Builder;
 
-/// How many of its own tasks a thread polls at the most before it looks at what others have handed in: what was started, or woken, from
+/// About how many of its own tasks a thread polls before it looks at what others have handed in: what was started, or woken, from
 /// outside of the runtime's threads. The runtime itself would choose by how long tasks have taken, some sixty where most are short; but a
 /// consumer's turn takes half a millisecond, and beside a backlog a call from outside waited for several of them.
 pub const OWN_TASKS_AT_ONCE: u32 = 2;

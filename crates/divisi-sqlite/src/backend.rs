@@ -180,7 +180,9 @@ impl Stores for Sqlite {
     ) -> BoxFuture<'a, Result<BackedUp, OpenError>> {
         Box::pin(async move {
             let (this, services, to) = (self.clone(), services.to_vec(), to.to_owned());
-            let copied = task::spawn_blocking(move || back_up(&this, &this.options, &services, &to)).await;
+            let copied =
+                task::spawn_blocking(move || back_up(&this, (&this.dir, &this.options), &services, &to))
+                    .await;
             let copies = copied.unwrap_or_else(|error| Err(self.interrupted(error)))?;
             Ok(BackedUp { copies, elsewhere: Vec::new() })
         })
@@ -207,7 +209,7 @@ impl SqliteStore {
         let what = path.display().to_string();
         let failed = |error| connect::open_error(path, error);
         let limit = Arc::new(Limit::new(options.transaction_limit, options.inline));
-        let link = connect::writer(path, options, limit).map_err(failed)?;
+        let link = connect::writer(path, options, limit, connect::BUSY).map_err(failed)?;
         let now = options.clock.now();
         migrate::migrate(&link, &what, &name.to_string(), schema, now)?;
         link.as_ours(|connection| {

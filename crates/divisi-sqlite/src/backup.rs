@@ -2,8 +2,11 @@
 //!
 //! Nobody commits anywhere while a snapshot of each database is opened: some milliseconds, for which writers wait. So what one service has
 //! heard of another, the other's copy has announced, in whatever circles they listen. Then writers go on beside the copying, and a
-//! write-ahead log grows until the last copy is made. (The three files of a database that is in use, copied one after the other, would be
+//! write-ahead log grows until its database is copied. (The three files of a database that is in use, copied one after the other, would be
 //! of several moments, and no database.)
+//!
+//! The copies are made in a directory of their own, which gets its name when all of them are whole and on the disk: a backup is there or
+//! it is not.
 
 use std::fs::{self, File};
 use std::io;
@@ -13,9 +16,8 @@ use std::time::{Duration, Instant};
 
 use divisi_contract::ServiceName;
 use divisi_store::{OpenError, StoreError, StoreErrorKind, StoreName, failpoint};
-use rusqlite::Connection;
 use rusqlite::backup::{Backup, StepResult};
-use rusqlite::config::DbConfig;
+use rusqlite::{Connection, ErrorCode};
 
 use crate::backend::Sqlite;
 use crate::connect;
@@ -27,8 +29,12 @@ use crate::place::sync_directory;
 
 /// How often it is tried to take the place of a writer: between two groups there are some hundred microseconds.
 const TRY_EVERY: Duration = Duration::from_micros(100);
-/// How long all of them may be waited for. Those that are held meanwhile keep writers waiting, who would be told after five seconds.
-const HOLD_MAX: Duration = Duration::from_secs(3);
+/// How long writers may be kept waiting for the snapshots. They would be told after five seconds.
+const HOLD_MAX: Duration = Duration::from_millis(500);
+/// How long they are let go on before it is tried again …
+const AGAIN_AFTER: Duration = Duration::from_millis(200);
+/// … and for how long in all.
+const TRIED_FOR: Duration = Duration::from_secs(30);
 /// Every page at once: a snapshot holds up nobody.
 const ALL_PAGES: i32 = -1;
 
@@ -46,19 +52,87 @@ struct Snapshot {
     connection: Connection,
 }
 
-/// Copies the databases of `services` into `to`: each copy with its size in bytes.
+/// Copies the databases of `services` from the directory `from` into `to`, which is not there or empty: each copy with its size in bytes.
 pub(crate) fn back_up(
     files: &Sqlite,
-    options: &Options,
+    (from, options): (&Path, &Options),
     services: &[ServiceName],
     to: &Path,
 ) -> Result<Vec<(PathBuf, u64)>, OpenError> {
-    let snapshots = snapshots(files, options, services)?;
-    fs::create_dir_all(to).map_err(|error| cannot_use(to, error))?;
-    for snapshot in &snapshots {
-        is_free(&snapshot.copy_in(to))?;
+    is_free(to)?;
+    if services.is_empty() {
+        return Ok(Vec::new());
     }
-    snapshots.iter().map(|snapshot| snapshot.copy(to)).collect()
+    let began = Instant::now();
+    let snapshots = loop {
+        match snapshots(files, options, services) {
+            Err(OpenError::Other { source, .. })
+                if source.kind == StoreErrorKind::Busy && began.elapsed() < TRIED_FOR =>
+            {
+                sleep(AGAIN_AFTER);
+            }
+            snapshots => break snapshots?,
+        }
+    };
+    let partial = beside(to, ".partial");
+    if let Some(parent) = partial.parent() {
+        fs::create_dir_all(parent).map_err(|error| cannot_use(parent, error))?;
+    }
+    // Nobody else makes one there.
+    let owner = Owner::take(&partial, None)?;
+    let made = make_in(&partial, from, snapshots).and_then(|made| {
+        brought_to_disk(&partial, to).map_err(|error| cannot_use(to, error))?;
+        Ok(made.into_iter().map(|(name, bytes)| (to.join(name), bytes)).collect())
+    });
+    if made.is_err() {
+        // Why it was not made matters more.
+        let _ = clear(&partial);
+    }
+    let _ = fs::remove_file(beside(&partial, ".owner"));
+    drop(owner);
+    made
+}
+
+/// Makes the copies in `partial`, which is made anew: each name with its size in bytes.
+fn make_in(partial: &Path, from: &Path, snapshots: Vec<Snapshot>) -> Result<Vec<(String, u64)>, OpenError> {
+    let place = |error| cannot_use(partial, error);
+    clear(partial).map_err(place)?;
+    fs::create_dir(partial).map_err(place)?;
+    // What is copied is nobody else's business either.
+    fs::metadata(from).and_then(|from| fs::set_permissions(partial, from.permissions())).map_err(place)?;
+    let mut made = Vec::new();
+    for snapshot in snapshots {
+        let name = format!("{}.db", snapshot.name);
+        let copy = partial.join(&name);
+        snapshot.copy(&copy)?;
+        let synced = File::open(&copy).and_then(|file| file.sync_all().and_then(|()| file.metadata()));
+        made.push((name, synced.map_err(|error| cannot_use(&copy, error))?.len()));
+    }
+    Ok(made)
+}
+
+/// Removes what one that was killed has left. What was not made here stays, and is in the way.
+fn clear(partial: &Path) -> io::Result<()> {
+    let entries = match fs::read_dir(partial) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries?,
+    };
+    for entry in entries {
+        let entry = entry?;
+        if entry.file_name().to_string_lossy().contains(".db") {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    fs::remove_dir(partial)
+}
+
+/// Brings the directory to the disk and gives it its name.
+fn brought_to_disk(partial: &Path, to: &Path) -> io::Result<()> {
+    File::open(partial)?.sync_all()?;
+    failpoint::hit("backup.copied");
+    // An empty directory of that name is replaced, another one is not.
+    fs::rename(partial, to)?;
+    sync_directory(&beside(to, ""))
 }
 
 /// Snapshots of one moment: of each service's database, and of those of its projections that readers see.
@@ -95,12 +169,18 @@ impl Held {
             return Err(cannot_use(&path, io::Error::new(io::ErrorKind::NotFound, words)));
         }
         let open = || {
-            let connection = looks(&path, options)?;
+            let connection = connect::beside(&path, options)?;
+            connect::is_ours(&connection)?;
             let source = connection.query_row("SELECT source FROM divisi_meta", [], |row| row.get(0))?;
             connection.busy_timeout(Duration::ZERO)?;
             loop {
                 match connection.execute_batch("BEGIN IMMEDIATE") {
-                    Err(error) if is_busy(&error) && Instant::now() < until => sleep(TRY_EVERY),
+                    Err(error)
+                        if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy)
+                            && Instant::now() < until =>
+                    {
+                        sleep(TRY_EVERY);
+                    }
                     begun => break begun?,
                 }
             }
@@ -120,7 +200,7 @@ impl Held {
 
     fn snapshot(&self, options: &Options) -> Result<Snapshot, OpenError> {
         let open = || {
-            let connection = looks(&self.path, options)?;
+            let connection = connect::beside(&self.path, options)?;
             connection.pragma_update(None, "query_only", true)?;
             connection.execute_batch("BEGIN")?;
             // It begins with the first that is read.
@@ -132,95 +212,62 @@ impl Held {
     }
 }
 
-fn is_busy(error: &rusqlite::Error) -> bool {
-    error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy)
-}
-
-/// A connection that leaves the files as they are when it is closed.
-fn looks(path: &Path, options: &Options) -> rusqlite::Result<Connection> {
-    let connection = connect::beside(path, options)?;
-    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
-    Ok(connection)
-}
-
 impl Snapshot {
-    fn copy_in(&self, to: &Path) -> PathBuf {
-        to.join(format!("{}.db", self.name))
-    }
-
-    /// Makes the copy. It has its name once it is whole and on the disk.
-    fn copy(&self, to: &Path) -> Result<(PathBuf, u64), OpenError> {
-        let copy = self.copy_in(to);
-        // Nobody else makes one here, and nobody starts on it before it is whole.
-        let _owner = Owner::take(&copy, None)?;
-        is_free(&copy)?;
-        let mut partial = copy.clone().into_os_string();
-        partial.push(".partial");
-        let partial = PathBuf::from(partial);
-        let made = self.copy_to(&partial).and_then(|()| {
-            let bytes = brought_to_disk(&partial, &copy).map_err(|error| cannot_use(&copy, error))?;
-            Ok((copy, bytes))
-        });
-        if made.is_err() {
-            // Why it was not made matters more; the next one removes it.
-            let _ = fs::remove_file(&partial);
-        }
-        made
-    }
-
-    fn copy_to(&self, partial: &Path) -> Result<(), OpenError> {
-        match fs::remove_file(partial) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(cannot_use(partial, error)),
-            _ => {}
-        }
-        let open = || {
-            let copy = Connection::open(partial)?;
-            // It is synced once, at the end.
-            copy.pragma_update(None, "synchronous", "OFF")?;
-            Ok(copy)
+    /// Makes the copy, and looks whether it is sound.
+    fn copy(self, copy: &Path) -> Result<(), OpenError> {
+        let Snapshot { path, connection: source, .. } = self;
+        let made =
+            File::create(copy).and_then(|file| file.set_permissions(fs::metadata(&path)?.permissions()));
+        made.map_err(|error| cannot_use(copy, error))?;
+        // Errors of both sides come by the handle of the copy; what is damaged is the source.
+        let failed = |error: rusqlite::Error| match error.sqlite_error_code() {
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => connect::open_error(&path, error),
+            _ => connect::open_error(copy, error),
         };
-        let mut copy = open().map_err(|error| connect::open_error(partial, error))?;
-        // The errors of both sides come by the handle of the copy.
-        let copied = Backup::new(&self.connection, &mut copy).and_then(|backup| backup.step(ALL_PAGES));
-        match copied.map_err(|error| connect::open_error(partial, error))? {
+        let open = || {
+            let connection = Connection::open(copy)?;
+            // It is synced once, at the end; and nobody else has it, so no memory is shared.
+            connection.pragma_update(None, "synchronous", "OFF")?;
+            connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
+            Ok(connection)
+        };
+        let mut written = open().map_err(failed)?;
+        let done = Backup::new(&source, &mut written).and_then(|backup| backup.step(ALL_PAGES));
+        drop(source);
+        match done.map_err(failed)? {
             StepResult::Done => {}
             other => {
                 let words = format!("it was not copied to its end ({other:?}); try again");
-                let what = self.path.display().to_string();
+                let what = path.display().to_string();
                 return Err(OpenError::Other { what, source: StoreError::new(StoreErrorKind::Other, words) });
             }
         }
-        let sound: String = copy
-            .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
-            .map_err(|error| connect::open_error(&self.path, error))?;
+        let sound: String =
+            written.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(failed)?;
         if sound != "ok" {
             let source = StoreError::new(StoreErrorKind::Corrupt, sound);
-            return Err(OpenError::Damaged { what: self.path.display().to_string(), source });
+            return Err(OpenError::Damaged { what: path.display().to_string(), source });
         }
-        copy.close().map_err(|(_, error)| connect::open_error(partial, error))
+        written.close().map_err(|(_, error)| failed(error))
     }
 }
 
 /// A backup replaces nothing.
-fn is_free(copy: &Path) -> Result<(), OpenError> {
-    match copy.try_exists() {
-        Ok(false) => Ok(()),
-        Ok(true) => {
-            let words = "it is there already, and a backup replaces nothing; name another directory";
-            Err(cannot_use(copy, io::Error::new(io::ErrorKind::AlreadyExists, words)))
-        }
-        Err(error) => Err(cannot_use(copy, error)),
+fn is_free(to: &Path) -> Result<(), OpenError> {
+    let words = "it is there and not empty, and a backup replaces nothing; name another directory";
+    match fs::read_dir(to).and_then(|mut entries| entries.next().transpose()) {
+        Ok(None) => Ok(()),
+        Ok(Some(_)) => Err(cannot_use(to, io::Error::new(io::ErrorKind::DirectoryNotEmpty, words))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(cannot_use(to, error)),
     }
 }
 
-/// Syncs the file and gives it its name; its size in bytes.
-fn brought_to_disk(partial: &Path, copy: &Path) -> io::Result<u64> {
-    let file = File::open(partial)?;
-    file.sync_all()?;
-    failpoint::hit("backup.copied");
-    fs::rename(partial, copy)?;
-    sync_directory(copy)?;
-    Ok(file.metadata()?.len())
+/// The path with `suffix` behind its last name.
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut path: PathBuf = path.components().collect();
+    path.as_mut_os_string().push(suffix);
+    path
 }
 
 fn cannot_use(path: &Path, source: io::Error) -> OpenError {

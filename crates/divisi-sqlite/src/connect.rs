@@ -30,12 +30,23 @@ pub(crate) fn check_version() -> Result<(), OpenError> {
     Ok(())
 }
 
-/// The connection that writes.
-pub(crate) fn writer(path: &Path, options: &Options, limit: Arc<Limit>) -> rusqlite::Result<Link> {
+/// The connection that writes; `busy` says how long it waits for a lock while it is opened.
+pub(crate) fn writer(
+    path: &Path,
+    options: &Options,
+    limit: Arc<Limit>,
+    busy: Duration,
+) -> rusqlite::Result<Link> {
     let connection = open(path, options)?;
-    is_ours(&connection)?;
-    // Freed pages are used again; this lets them be given back too, in steps. It must be chosen before the first table.
-    connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
+    connection.busy_timeout(if options.inline { Duration::ZERO } else { busy })?;
+    // What is not ours stays as it is, its write-ahead log too.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    let is_new = is_ours(&connection)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)?;
+    if is_new {
+        // Freed pages are used again; this lets them be given back too, in steps. It must be chosen before the first table.
+        connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
+    }
     let mode: String = connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
     if !mode.eq_ignore_ascii_case("wal") {
         return Err(no_write_ahead_log(&mode));
@@ -79,12 +90,17 @@ fn open(path: &Path, options: &Options) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
-/// Refuses a database that something else has made, before anything in it is changed.
-fn is_ours(connection: &Connection) -> rusqlite::Result<()> {
-    let theirs = "SELECT name FROM sqlite_schema WHERE name NOT LIKE 'sqlite\\_%' ESCAPE '\\' AND NOT EXISTS \
-                  (SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'divisi_migration') LIMIT 1";
-    let theirs: Option<String> = connection.query_row(theirs, [], |row| row.get(0)).optional()?;
-    let Some(theirs) = theirs else { return Ok(()) };
+/// Refuses a database that something else has made, before anything in it is changed; whether it is empty.
+pub(crate) fn is_ours(connection: &Connection) -> rusqlite::Result<bool> {
+    let first = "SELECT name, EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'divisi_migration') FROM sqlite_schema \
+                 WHERE name NOT LIKE 'sqlite\\_%' ESCAPE '\\' LIMIT 1";
+    let first: Option<(String, bool)> =
+        connection.query_row(first, [], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+    let theirs = match first {
+        None => return Ok(true),
+        Some((_, true)) => return Ok(false),
+        Some((name, false)) => name,
+    };
     let words = format!(
         "it is a database of something else (it has `{theirs}`, and nothing of Divisi's); move it away, or use another directory"
     );

@@ -342,10 +342,7 @@ impl State {
     }
 
     /// Whether whoever could not begin waits: another process has the lock, and has not had it for too long.
-    fn waits_for_lock(&mut self, error: &StoreError) -> bool {
-        if error.kind != StoreErrorKind::Busy {
-            return false;
-        }
+    fn waits_for_lock(&mut self) -> bool {
         let now = Instant::now();
         let since = match self.held {
             Some((since, seen)) if now.duration_since(seen) < held::SAME => since,

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
+use std::time::Duration;
 
 use divisi_contract::ServiceName;
 use divisi_store::{
@@ -79,7 +80,7 @@ impl Writer {
         }
         if self.open.is_none() {
             let limit = Arc::new(Limit::new(self.options.transaction_limit, self.options.inline));
-            let open = connect::writer(&self.path, &self.options, limit).and_then(Open::new);
+            let open = connect::writer(&self.path, &self.options, limit, Duration::ZERO).and_then(Open::new);
             self.open = Some(open.map_err(store_error)?);
         }
         let open = self.open()?;

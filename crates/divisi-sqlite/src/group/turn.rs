@@ -10,7 +10,9 @@ use tokio::runtime::Handle;
 
 use super::commit::{self, Start};
 use super::{Gate, Left, Phase, held};
+use crate::connect;
 use crate::transaction::Member;
+use crate::writer::Writer;
 
 /// A transaction that wants to begin. Dropped, it leaves its place in the queue.
 pub(crate) struct Turn {
@@ -85,16 +87,17 @@ impl Future for Turn {
         }
         drop(state);
         if opens {
-            if let Err(error) = writer.open_group() {
+            if let Err(error) = open(&mut writer, gate.options.inline) {
                 let mut state = gate.lock();
                 state.group.members = 0;
                 state.group.calls = 0;
                 state.group.consumer_turns = 0;
-                let runtime = runtime().filter(|_| state.waits_for_lock(&error));
+                let may_wait = error.kind == StoreErrorKind::Busy && !gate.options.inline;
+                let runtime = runtime().filter(|_| may_wait && state.waits_for_lock());
                 let Some(runtime) = runtime else {
                     drop(state);
                     gate.rest(writer, || ());
-                    return Poll::Ready(Err(error));
+                    return Poll::Ready(Err(if may_wait { held::too_long(error) } else { error }));
                 };
                 state.phase = Phase::Held;
                 state.writer = Some(writer);
@@ -137,6 +140,24 @@ impl Drop for Turn {
             };
             drop(state);
             next.into_iter().for_each(Waker::wake);
+        }
+    }
+}
+
+/// Opens a group. Who has no runtime waits for another process' lock on its thread.
+fn open(writer: &mut Writer, inline: bool) -> Result<(), StoreError> {
+    let began = Instant::now();
+    loop {
+        match writer.open_group() {
+            Err(error)
+                if error.kind == StoreErrorKind::Busy
+                    && !inline
+                    && runtime().is_none()
+                    && began.elapsed() < connect::BUSY =>
+            {
+                std::thread::sleep(held::LOOK_EVERY);
+            }
+            opened => return opened,
         }
     }
 }

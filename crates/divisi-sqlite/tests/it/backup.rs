@@ -1,5 +1,8 @@
 //! Copies of a database whose writers never pause.
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::time::Duration;
 
 use divisi_contract::error::Chain;
@@ -37,7 +40,7 @@ async fn a_backup_finds_its_turn_among_writers_and_is_of_one_moment() {
         let done = backup.expect("its turn comes").unwrap_or_else(|error| panic!("{}", Chain(&error)));
         assert_eq!(done.copies.len(), 1, "{done:?}");
         let (path, bytes) = &done.copies[0];
-        assert_eq!((path, *bytes), (&to.join("bank.db"), std::fs::metadata(path).expect("the copy").len()));
+        assert_eq!((path, *bytes), (&to.join("bank.db"), fs::metadata(path).expect("the copy").len()));
         let (copy, _) =
             Sqlite::new(&to, fast()).open_store(&name(), &schema()).await.expect("the copy opens");
         let total: i64 = is_consistent(&copy).await.values().sum();
@@ -46,7 +49,9 @@ async fn a_backup_finds_its_turn_among_writers_and_is_of_one_moment() {
         copy.close().await;
     }
     writers.abort_all();
-    while writers.join_next().await.is_some() {}
+    while let Some(ended) = writers.join_next().await {
+        assert!(!ended.is_err_and(|error| error.is_panic()), "a writer was refused");
+    }
     let now: i64 = is_consistent(&store).await.values().sum();
     assert!(before <= now, "nothing is in a copy that is not in the database");
     store.close().await;
@@ -71,7 +76,25 @@ async fn the_projection_that_readers_see_is_copied_and_no_other() {
     let done = files.back_up(&[name().service], to.path()).await.expect("it is copied");
     let copies: Vec<_> = done.copies.iter().map(|(path, _)| path.clone()).collect();
     assert_eq!(copies, ["bank.statement.v2.db", "bank.db"].map(|file| to.path().join(file)));
-    let copied = tempfile::TempDir::new_in(to.path()).expect("a directory");
-    std::fs::copy(to.path().join("bank.db"), copied.path().join("bank.db")).expect("a copy of the copy");
-    drop(open(&copied, fast()).await);
+    let mut left: Vec<_> =
+        fs::read_dir(dir.path()).expect("a directory").flatten().map(|it| it.file_name()).collect();
+    left.retain(|name| name.to_string_lossy().contains("-wal"));
+    assert!(left.is_empty(), "what was one file stays one file: {left:?}");
+    drop(open(&to, fast()).await);
+}
+
+/// As its owner has it, nobody else reads it.
+#[tokio::test]
+async fn a_copy_may_be_read_by_whom_the_original_may() {
+    let Fixture { store, dir, .. } = fixture(fast()).await;
+    store.close().await;
+    let mode = |path: &Path| fs::metadata(path).expect("it is there").permissions().mode() & 0o777;
+    let only =
+        |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("a mode");
+    only(dir.path(), 0o700);
+    only(&dir.path().join("bank.db"), 0o600);
+    let to = tempfile::tempdir().expect("a directory");
+    let to = to.path().join("deep/monday");
+    Sqlite::new(dir.path(), fast()).back_up(&[name().service], &to).await.expect("it is copied");
+    assert_eq!((mode(&to), mode(&to.join("bank.db"))), (0o700, 0o600));
 }

@@ -86,10 +86,34 @@ async fn a_lock_that_is_not_given_back_ends_as_an_error_that_says_so() {
     assert!(matches!(refused, CallError::NotRun(_)), "nothing happened: {refused:?}");
     assert!(before.elapsed() >= Duration::from_secs(5), "somebody may take some time");
     let said = Chain(&refused).to_string();
-    assert!(said.contains("the database is busy"), "{said}");
+    assert!(
+        said.contains("another process (a backup, a command line tool) has had the database's lock"),
+        "{said}"
+    );
     lock.execute_batch("ROLLBACK").expect("the lock is given back");
     deposit(&store, "a", 1).await.expect("it commits again");
     assert_eq!(balance(&store).await, 2);
+    store.close().await;
+}
+
+/// The first lock was seen once, and whoever saw it went away.
+#[tokio::test]
+async fn a_lock_is_not_taken_for_one_of_long_before() {
+    let Fixture { store, dir, .. } = fixture_with(1).await;
+    let lock = locked(dir.path());
+    {
+        let mut gone = pin!(deposit(&store, "a", 10));
+        let first = std::future::poll_fn(|task| Poll::Ready(gone.as_mut().poll(task).is_pending()));
+        assert!(first.await, "it waits");
+    }
+    drop(lock);
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    let lock = locked(dir.path());
+    let mut waits = Box::pin(deposit(&store, "a", 1));
+    let first = std::future::poll_fn(|task| Poll::Ready(waits.as_mut().poll(task).is_pending()));
+    assert!(first.await, "it waits");
+    drop(lock);
+    waits.await.expect("it commits");
     store.close().await;
 }
 

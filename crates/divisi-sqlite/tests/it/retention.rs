@@ -109,6 +109,34 @@ async fn what_is_forgotten_is_given_back_to_the_file_system() {
     assert!(length < (before / 2) * 4096, "{length} bytes, and there were {before} free pages of 4 KiB");
 }
 
+/// As a dump that was read in is; it must only end.
+#[tokio::test(start_paused = true)]
+async fn a_file_that_cannot_become_shorter_stays_as_long_as_it_is() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let sqlite = Sqlite::new(dir.path(), Options::simulated(Clock::simulated(1_700_000_000_000_000)));
+    let path = dir.path().join("bank.db");
+    sqlite.open_store(&name(), &schema()).await.expect("it opens").0.close().await;
+    let edit = rusqlite::Connection::open(&path).expect("the file opens");
+    edit.execute_batch("PRAGMA journal_mode = DELETE; PRAGMA auto_vacuum = NONE; VACUUM")
+        .expect("another kind of file");
+    drop(edit);
+    let (store, _) = sqlite.open_store(&name(), &schema()).await.expect("it opens");
+    let body = vec![7_u8; 6 << 20];
+    let wrote: Result<(u64, _), TxFailed<StoreError>> = store
+        .run(Class::Consumer, async |tx: &mut Tx| {
+            tx.execute("INSERT INTO body (id, bytes) VALUES ($1, $2)", params![1_i64, &*body]).await?;
+            tx.execute("DELETE FROM body", &[]).await
+        })
+        .await;
+    wrote.expect("it is written and removed");
+    deposit(&store, "a", 1).await.expect("it commits");
+    let epoch = store.backend().page(everything()).await.expect("a page").epochs.current();
+    reader_is_at(&store, epoch.0, 1).await;
+    tokio::time::advance(2 * DAY).await;
+    assert_eq!(retention::forget(&store, Moved::TOPIC, DAY).await.expect("it may forget"), 1);
+    store.close().await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_reader_of_an_earlier_epoch_keeps_what_follows_the_fork() {
     let dir = tempfile::tempdir().expect("a directory");

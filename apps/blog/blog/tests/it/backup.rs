@@ -9,6 +9,7 @@ use rusqlite::Connection;
 
 use crate::blog::{Blog, SetUp, Writer};
 use crate::command::{binary, told, was_killed};
+use crate::crash::controls::copy_files;
 use crate::crash::load::{Load, Post, Written};
 use crate::crash::needs_failpoints;
 use crate::crash::truth::{SETTLES_WITHIN, broken, rows, settles};
@@ -72,14 +73,18 @@ fn copies_that_are_made_one_by_one_are_no_blog_of_one_moment() {
     let (data, copies) = directories();
     let running = Blog::start(SetUp::Whole, data.path());
     let load = Load::start(running.address, "beside", 3);
+    let whole = copies.path().join("whole");
+    fs::create_dir(&whole).expect("a directory");
     for services in [&["posts"][..], &["comments", "moderation", "query"]] {
         load.goes_on(WRITES);
-        let output = back_up(data.path(), copies.path(), services);
+        let some = copies.path().join(services[0]);
+        let output = back_up(data.path(), &some, services);
         assert!(output.status.success(), "{}", told(&output));
+        copy_files(&some, &whole);
     }
     load.end();
     running.stop();
-    let mut again = Blog::start(SetUp::Whole, copies.path());
+    let mut again = Blog::start(SetUp::Whole, &whole);
     again.says(DIVERGED);
     again.stop();
 }
@@ -123,7 +128,7 @@ fn what_is_in_the_way_is_named_and_nothing_is_replaced() {
     writer.post("a post", "k1");
     quiet(&mut writer, 1, 0);
     refused(&["poosts"], to, &["there is no service `poosts`", "`posts`"]);
-    refused(&[], data, &["posts.db", "a backup replaces nothing; name another directory"]);
+    refused(&[], data, &[&data.display().to_string(), "a backup replaces nothing; name another directory"]);
     let file = to.join("file");
     fs::write(&file, "a file").expect("a file");
     refused(&[], &file, &["cannot use", &file.display().to_string()]);
@@ -132,7 +137,7 @@ fn what_is_in_the_way_is_named_and_nothing_is_replaced() {
     let there = to.join("there");
     fs::create_dir(&there).expect("a directory");
     fs::write(there.join("query.db"), "somebody's").expect("a file");
-    refused(&[], &there, &["query.db", "a backup replaces nothing"]);
+    refused(&[], &there, &["it is there and not empty, and a backup replaces nothing"]);
     assert_eq!(fs::read_dir(&there).expect("a directory").count(), 1, "nothing was begun");
     assert_eq!(fs::read(there.join("query.db")).expect("it is there"), b"somebody's");
     running.stop();
@@ -144,10 +149,8 @@ fn what_is_in_the_way_is_named_and_nothing_is_replaced() {
     bytes[noise..noise + 4096].fill(0xa5);
     fs::write(&path, bytes).expect("it is damaged");
     let damaged = to.join("damaged");
-    refused(&["posts"], &damaged, &["posts.db", "is damaged"]);
-    let left: Vec<_> =
-        fs::read_dir(&damaged).expect("a directory").flatten().map(|it| it.file_name()).collect();
-    assert_eq!(left, ["posts.db.owner"], "no copy of it");
+    refused(&["posts"], &damaged, &[&format!("{} is damaged", path.display())]);
+    assert!(!damaged.exists(), "no copy of it");
 }
 
 #[test]
@@ -155,16 +158,16 @@ fn what_a_killed_backup_has_left_is_no_copy_and_in_nobodys_way() {
     needs_failpoints();
     let (data, copies) = directories();
     Blog::start(SetUp::Whole, data.path()).stop();
-    let arguments = ["backup", "posts", "--to"];
+    let to = copies.path().join("monday");
     let mut killed = binary();
-    killed.args(arguments).arg(copies.path()).arg("--data").arg(data.path());
+    killed.args(["backup", "--to"]).arg(&to).arg("--data").arg(data.path());
     let output = killed.env("DIVISI_FAIL", "backup.copied=kill").output().expect("the blog runs");
     assert!(was_killed(&output), "{}", told(&output));
-    assert!(!copies.path().join("posts.db").exists() && copies.path().join("posts.db.partial").exists());
-    let output = back_up(data.path(), copies.path(), &["posts"]);
+    assert!(!to.exists() && copies.path().join("monday.partial").exists());
+    let output = back_up(data.path(), &to, &[]);
     assert!(output.status.success(), "{}", told(&output));
-    assert!(!copies.path().join("posts.db.partial").exists());
-    drop(open(&copies.path().join("posts.db")));
+    assert!(!copies.path().join("monday.partial").exists());
+    drop(open(&to.join("posts.db")));
 }
 
 #[cfg(feature = "postgres")]
