@@ -226,9 +226,10 @@ impl Snapshot {
         };
         let open = || {
             let connection = Connection::open(copy)?;
-            // It is synced once, at the end; and nobody else has it, so no memory is shared.
+            // It is synced once, at the end, and removed if it fails; and nobody else has it, so no memory is shared.
             connection.pragma_update(None, "synchronous", "OFF")?;
             connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
+            connection.pragma_update_and_check(None, "journal_mode", "MEMORY", |_| Ok(()))?;
             Ok(connection)
         };
         let mut written = open().map_err(failed)?;

@@ -76,10 +76,16 @@ async fn the_projection_that_readers_see_is_copied_and_no_other() {
     let done = files.back_up(&[name().service], to.path()).await.expect("it is copied");
     let copies: Vec<_> = done.copies.iter().map(|(path, _)| path.clone()).collect();
     assert_eq!(copies, ["bank.statement.v2.db", "bank.db"].map(|file| to.path().join(file)));
-    let mut left: Vec<_> =
-        fs::read_dir(dir.path()).expect("a directory").flatten().map(|it| it.file_name()).collect();
-    left.retain(|name| name.to_string_lossy().contains("-wal"));
-    assert!(left.is_empty(), "what was one file stays one file: {left:?}");
+    let files_in = |dir: &Path| {
+        let entries = fs::read_dir(dir).expect("a directory").flatten();
+        let mut names: Vec<String> =
+            entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+        names.sort_unstable();
+        names
+    };
+    assert_eq!(files_in(to.path()), ["bank.db", "bank.statement.v2.db"], "the copies and nothing else");
+    let beside: Vec<_> = files_in(dir.path()).into_iter().filter(|name| name.contains("-wal")).collect();
+    assert!(beside.is_empty(), "what was one file stays one file: {beside:?}");
     drop(open(&to, fast()).await);
 }
 
