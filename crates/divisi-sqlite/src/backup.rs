@@ -132,7 +132,7 @@ fn brought_to_disk(partial: &Path, to: &Path) -> io::Result<()> {
     failpoint::hit("backup.copied");
     // An empty directory of that name is replaced, another one is not.
     fs::rename(partial, to)?;
-    sync_directory(&beside(to, ""))
+    sync_directory(to)
 }
 
 /// Snapshots of one moment: of each service's database, and of those of its projections that readers see.

@@ -120,7 +120,7 @@ pub(super) struct MoveArgs {
 pub(super) struct BackupArgs {
     /// The services; without a name all whose data is in files
     pub(super) services: Vec<String>,
-    /// The directory of the copies, in which there are none of these services yet
+    /// The directory of the copies, which is not there yet, or empty
     #[arg(long, value_name = "DIR")]
     pub(super) to: PathBuf,
     /// The directory of the files [default: ./APP-data]

@@ -1,17 +1,16 @@
 //! Another process, a backup or a command line tool, has the database's lock.
 
-use std::pin::pin;
-use std::task::Poll;
+use std::pin::Pin;
 use std::time::{Duration, Instant};
 
 use divisi_contract::CallError;
 use divisi_contract::error::Chain;
-use divisi_store::Store;
 use divisi_store::conformance::account::{balances, deposit};
+use divisi_store::{Position, Store};
 use rusqlite::Connection;
 use tokio::task::yield_now;
 
-use crate::fixture::{Fixture, fast, fixture};
+use crate::fixture::{Fixture, fast, fixture, poll_each_once};
 
 /// The lock, as somebody else has it.
 fn locked(dir: &std::path::Path) -> Connection {
@@ -30,6 +29,16 @@ async fn fixture_with(n_deposits: i64) -> Fixture {
 
 async fn balance(store: &Store) -> i64 {
     balances(store).await.get("a").copied().unwrap_or_default()
+}
+
+type Deposit<'a> = Pin<Box<dyn Future<Output = Result<(i64, Vec<Position>), CallError>> + Send + 'a>>;
+
+/// One that has found the lock taken.
+async fn waits(store: &Store, amount: i64) -> Deposit<'_> {
+    let mut deposits: [Deposit<'_>; 1] = [Box::pin(deposit(store, "a", amount))];
+    assert!(poll_each_once(&mut deposits).await.iter().all(Option::is_none), "it waits");
+    let [waiting] = deposits;
+    waiting
 }
 
 /// On one thread: it is the one that gives the lock back, which a thread that waits could not do.
@@ -60,15 +69,9 @@ async fn whoever_writes_waits_for_the_lock_without_a_thread() {
 async fn one_who_goes_away_while_the_lock_is_held_stalls_nobody() {
     let Fixture { store, dir, .. } = fixture_with(1).await;
     let lock = locked(dir.path());
-    {
-        // It found the lock taken, and is never polled again.
-        let mut gone = pin!(deposit(&store, "a", 10));
-        let first = std::future::poll_fn(|task| Poll::Ready(gone.as_mut().poll(task).is_pending()));
-        assert!(first.await, "it waits");
-    }
-    let mut slow = Box::pin(deposit(&store, "a", 100));
-    let first = std::future::poll_fn(|task| Poll::Ready(slow.as_mut().poll(task).is_pending()));
-    assert!(first.await, "it waits");
+    // Never polled again.
+    drop(waits(&store, 10).await);
+    let slow = waits(&store, 100).await;
     lock.execute_batch("ROLLBACK").expect("the lock is given back");
     deposit(&store, "a", 1).await.expect("it does not wait for the slow one");
     slow.await.expect("it commits when it is polled");
@@ -101,19 +104,14 @@ async fn a_lock_that_is_not_given_back_ends_as_an_error_that_says_so() {
 async fn a_lock_is_not_taken_for_one_of_long_before() {
     let Fixture { store, dir, .. } = fixture_with(1).await;
     let lock = locked(dir.path());
-    {
-        let mut gone = pin!(deposit(&store, "a", 10));
-        let first = std::future::poll_fn(|task| Poll::Ready(gone.as_mut().poll(task).is_pending()));
-        assert!(first.await, "it waits");
-    }
+    drop(waits(&store, 10).await);
     drop(lock);
+    // Longer ago than one lock may be held: it is the system's clock that counts.
     tokio::time::sleep(Duration::from_secs(6)).await;
     let lock = locked(dir.path());
-    let mut waits = Box::pin(deposit(&store, "a", 1));
-    let first = std::future::poll_fn(|task| Poll::Ready(waits.as_mut().poll(task).is_pending()));
-    assert!(first.await, "it waits");
+    let waiting = waits(&store, 1).await;
     drop(lock);
-    waits.await.expect("it commits");
+    waiting.await.expect("it commits");
     store.close().await;
 }
 
