@@ -260,7 +260,7 @@ impl Backend for SqliteStore {
 
     fn page(&self, wanted: PageWanted) -> BoxFuture<'_, Result<Page, StoreError>> {
         Box::pin(async move {
-            let session = Box::new(self.readers.snapshot().await?.unlimited());
+            let session = Box::new(self.readers.snapshot().await?.patient());
             let mut read = Read::new(session, Dialect::Sqlite, self.clock.now());
             let source = self.source.clone();
             let mut page = move || at_once(outbox::read_page(&mut read, &source, &wanted));

@@ -1,9 +1,9 @@
 //! Brings the write-ahead log into the file, beside the writer.
 //!
 //! A checkpoint of thousands of pages takes many milliseconds, in which nobody could write if the writer made it. So a
-//! connection of its own makes it on a blocking thread, while writers go on appending to the log. What they append
-//! meanwhile is little; the writer brings that in between two groups, and only then the log begins anew: a log that is
-//! always written to would grow for ever otherwise.
+//! connection of its own makes it on a blocking thread, while writers go on appending to the log, and again what they
+//! appended meanwhile, until it is little. The writer brings that in between two groups, and only then the log begins anew: a log that
+//! is always written to would grow for ever otherwise.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,6 +14,12 @@ use tokio::task::JoinHandle;
 
 use crate::connect;
 use crate::options::Options;
+
+/// A pass that brought in so few pages (1 MiB) took so little time that less was appended meanwhile: the writer, which everybody
+/// waits for, may bring in that.
+const PAGES_FEW: i64 = 256;
+/// Times that the log is brought in beside the writer before the writer does it, whatever is left.
+const PASSES_MAX: usize = 4;
 
 /// The checkpoints of one file.
 pub(crate) struct Checkpoints {
@@ -72,7 +78,7 @@ impl Checkpoints {
         let connection = self.lock().connection.take();
         let made = connection.map_or_else(|| connect::beside(&self.path, &self.options), Ok).and_then(
             |connection| {
-                connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))?;
+                bring_in(&connection)?;
                 Ok(connection)
             },
         );
@@ -104,4 +110,19 @@ impl Checkpoints {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Brings the log in, and what was appended meanwhile, until that is little; or until somebody who reads keeps it from becoming less.
+fn bring_in(connection: &Connection) -> rusqlite::Result<()> {
+    let mut before = 0;
+    for _ in 0..PASSES_MAX {
+        // Of the log as it was when the pass began.
+        let done: i64 =
+            connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| row.get("checkpointed"))?;
+        if done - before <= PAGES_FEW {
+            break;
+        }
+        before = done;
+    }
+    Ok(())
 }

@@ -23,7 +23,9 @@
 //! which another database needs to end a group, and that is what the other process may wait for.
 //!
 //! **Calls go before consumers.** While a call waits, for its turn or for its commit, at most one consumer's turn is in
-//! a group, and a consumer that runs while a call waits can ask ([`Gate::is_awaited`]), so that it ends soon.
+//! a group, and a consumer that runs while a call waits can ask ([`Gate::is_awaited`]), so that it ends soon. A group with a call is not
+//! held open for others while consumers wait, and its calls hear of the COMMIT first: else they would stand behind the consumers in the
+//! runtime's queue.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -110,13 +112,23 @@ struct Group {
     /// How many of them were consumers.
     consumer_turns: usize,
     records: Vec<Arc<Record>>,
-    answers: Vec<oneshot::Sender<Ending>>,
+    answers: Answers,
+    /// Who was let in last.
+    class: Class,
     /// Whether an epoch begins with it.
     epoch: bool,
     /// Whether its commit job has been started.
     has_job: bool,
     /// The commit job is gone: the last to leave ends the group.
     abandoned: bool,
+}
+
+/// Who is told how a group ended: calls first. Behind consumers they would wait for each one's next turn, since whoever is told
+/// first runs first.
+#[derive(Default)]
+struct Answers {
+    calls: Vec<oneshot::Sender<Ending>>,
+    consumers: Vec<oneshot::Sender<Ending>>,
 }
 
 /// How a group ended.
@@ -211,8 +223,7 @@ impl Gate {
             // What it saw is durable, so its refusal can be told at once.
             None if group.kept == 0 && !changed => Answer::Now(Ending::Committed),
             None => {
-                let (sender, receiver) = oneshot::channel();
-                group.answers.push(sender);
+                let receiver = group.answers.add(group.class);
                 if changed && !group.has_job && group.members == 1 && !group.abandoned {
                     Answer::Alone(Alone::new(Arc::clone(self), group.number, receiver))
                 } else {
@@ -426,10 +437,30 @@ impl Group {
             kept: 0,
             consumer_turns: 0,
             records: Vec::new(),
-            answers: Vec::new(),
+            answers: Answers::default(),
+            class: Class::Call,
             epoch: false,
             has_job: false,
             abandoned: false,
+        }
+    }
+}
+
+impl Answers {
+    fn add(&mut self, class: Class) -> oneshot::Receiver<Ending> {
+        let (sender, receiver) = oneshot::channel();
+        match class {
+            Class::Call => self.calls.push(sender),
+            Class::Consumer | Class::Upkeep => self.consumers.push(sender),
+        }
+        receiver
+    }
+
+    /// Tells all of them, once.
+    fn tell(&mut self, ending: &Ending) {
+        for waiting in self.calls.drain(..).chain(self.consumers.drain(..)) {
+            // Who has gone away does not hear it; that changes nothing.
+            let _ = waiting.send(ending.clone());
         }
     }
 }

@@ -27,6 +27,8 @@ pub(crate) struct Readers {
 pub(crate) struct Snapshot {
     readers: Arc<Readers>,
     link: Option<Link>,
+    /// Whether whoever waits for this core goes first; see [`Snapshot::patient`].
+    patient: bool,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -43,7 +45,8 @@ impl Readers {
     pub(crate) async fn snapshot(self: &Arc<Self>) -> Result<Snapshot, StoreError> {
         let permit = Arc::clone(&self.free).acquire_owned().await.map_err(|_| closed())?;
         let link = self.links.lock().unwrap_or_else(PoisonError::into_inner).pop().ok_or_else(closed)?;
-        let snapshot = Snapshot { readers: Arc::clone(self), link: Some(link), _permit: permit };
+        let snapshot =
+            Snapshot { readers: Arc::clone(self), link: Some(link), patient: false, _permit: permit };
         snapshot.link()?.control("BEGIN").map_err(store_error)?;
         snapshot.link()?.limit().start();
         Ok(snapshot)
@@ -61,11 +64,15 @@ impl Readers {
 }
 
 impl Snapshot {
-    /// Lets it take as long as it needs: for pages, which are limited by count.
-    pub(crate) fn unlimited(self) -> Snapshot {
+    /// For pages: it takes as long as it needs, since they are limited by count, and between two statements it gives way to other threads.
+    ///
+    /// There is one thread more than cores while it reads, and the kernel would let it have its core for a slice of some milliseconds.
+    /// The thread it took that from is the writer's, which has slept for a sync, and everybody waits for that one.
+    pub(crate) fn patient(mut self) -> Snapshot {
         if let Some(link) = &self.link {
             link.limit().stop();
         }
+        self.patient = true;
         self
     }
 
@@ -76,7 +83,11 @@ impl Snapshot {
     fn run<T>(&self, body: impl FnOnce(&Link) -> Result<T, StoreError>) -> Result<T, StoreError> {
         let link = self.link()?;
         link.limit().check()?;
-        body(link)
+        let done = body(link);
+        if self.patient {
+            std::thread::yield_now();
+        }
+        done
     }
 }
 

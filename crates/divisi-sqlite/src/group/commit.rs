@@ -134,7 +134,10 @@ impl Job {
             let comes_again = !options.inline
                 && state.group.members < state.members_before
                 && state.group.opened.elapsed() < state.last_commit / COMES_AGAIN_SHARE;
-            if grew || comes_again {
+            // Whoever might come stands behind all that the runtime has to do, which is much while consumers wait. The call that is in the
+            // group would wait for it; another may be in the next one.
+            let holds_up_call = state.group.calls > 0 && state.waiting.has_consumers() && !state.answering;
+            if (grew || comes_again) && !holds_up_call {
                 return Poll::Ready(Look::Grows);
             }
             if state.expects() && options.inline && *in_vain <= LOOKS_IN_VAIN_MAX {
@@ -248,18 +251,11 @@ impl Closing {
         let mut answers = group.answers;
         if writer.checkpoint_due() && self.gate.checkpoints.due() {
             // Nobody in the group waits for it, only the next.
-            answer(&mut answers, &ending);
+            answers.tell(&ending);
             writer.checkpoint();
             Counters::add(&self.gate.counters.checkpoints, 1);
         }
-        self.gate.rest(writer, || answer(&mut answers, &ending));
-    }
-}
-
-fn answer(answers: &mut Vec<tokio::sync::oneshot::Sender<Ending>>, ending: &Ending) {
-    for waiting in answers.drain(..) {
-        // Who has gone away does not hear it; that changes nothing.
-        let _ = waiting.send(ending.clone());
+        self.gate.rest(writer, || answers.tell(&ending));
     }
 }
 

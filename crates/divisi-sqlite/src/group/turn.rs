@@ -76,6 +76,7 @@ impl Future for Turn {
         let opens = state.phase == Phase::Idle;
         state.phase = Phase::Running;
         state.group.members += 1;
+        state.group.class = turn.class;
         match turn.class {
             Class::Call => state.group.calls += 1,
             Class::Consumer | Class::Upkeep => state.group.consumer_turns += 1,

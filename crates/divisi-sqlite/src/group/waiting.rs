@@ -54,6 +54,11 @@ impl Waiting {
         !self.calls.asleep.is_empty() || self.calls.expected + self.calls.late > 0
     }
 
+    /// Whether consumers wait.
+    pub(crate) fn has_consumers(&self) -> bool {
+        !self.consumers.asleep.is_empty()
+    }
+
     /// How many were woken for this group and have not come.
     pub(crate) fn expected(&self) -> usize {
         self.calls.expected + self.consumers.expected

@@ -4,6 +4,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 
 use divisi_contract::CallError;
@@ -97,6 +98,49 @@ async fn a_consumer_has_one_turn_in_a_group_while_a_call_waits() {
     .await;
     assert_eq!(order.lock().expect("no panic").len(), 5);
     assert!(backend.stats().commits > 1, "they are in later groups");
+}
+
+/// Writes down who is woken.
+struct Woken(&'static str, Arc<Mutex<Vec<&'static str>>>);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.1.lock().expect("no panic").push(self.0);
+    }
+}
+
+/// Whoever is woken first runs first, and a consumer then goes on with its next batch.
+#[tokio::test]
+async fn a_call_hears_of_its_commit_before_the_consumers_of_its_group() {
+    let Fixture { store, backend, dir } = fixture(fast()).await;
+    let order = Mutex::new(Vec::new());
+    let woken = Arc::new(Mutex::new(Vec::new()));
+    let mut members: Vec<(Turn<'_>, &str)> = ["opens", "consumer-1", "consumer-2", "call"]
+        .map(|name| {
+            let class = if name == "call" { Class::Call } else { Class::Consumer };
+            (turn(&store, class, name, &order), name)
+        })
+        .into();
+    for (member, name) in &mut members {
+        let waker = Waker::from(Arc::new(Woken(name, Arc::clone(&woken))));
+        assert!(member.as_mut().poll(&mut Context::from_waker(&waker)).is_pending(), "nobody has committed");
+    }
+    assert_eq!(*order.lock().expect("no panic"), ["opens", "consumer-1", "consumer-2", "call"]);
+    soon("the commit", async {
+        while !woken.lock().expect("no panic").contains(&"consumer-2") {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    let mut heard = woken.lock().expect("no panic").clone();
+    // It was alone once, and let others run before it looked again.
+    heard.retain(|name| *name != "opens");
+    assert_eq!(heard, ["call", "consumer-1", "consumer-2"]);
+    assert_eq!(backend.stats().commits, 1, "they are one group");
+    for (member, _) in members {
+        soon("an answer", member).await;
+    }
+    Fixture { store, backend, dir }.close_and_check().await;
 }
 
 #[tokio::test]
