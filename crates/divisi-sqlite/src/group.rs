@@ -75,6 +75,8 @@ struct State {
     job: Option<Waker>,
     /// How long the last COMMIT took: a group may grow as long.
     last_commit: Duration,
+    /// How long the last two kept their threads waiting.
+    waits: [Duration; 2],
     /// The last group's members are being told: whoever is told first must not find its commit closed to the others.
     answering: bool,
     /// How many members the last group had: those who were told together come again together.
@@ -172,6 +174,7 @@ impl Gate {
                 waiting: Waiting::default(),
                 job: None,
                 last_commit: Duration::ZERO,
+                waits: [Duration::ZERO; 2],
                 answering: false,
                 members_before: 0,
                 closed: false,
@@ -346,10 +349,19 @@ impl State {
     /// Whether the member that opens a group now may expect to be alone in it, on a disk so fast that it can commit by
     /// itself.
     fn expects_nobody(&self) -> bool {
-        self.members_before <= 1
-            && !self.answering
-            && self.waiting.expected() == 0
-            && self.last_commit < alone::FAST
+        self.members_before <= 1 && !self.answering && self.waiting.expected() == 0 && self.is_fast()
+    }
+
+    /// Whether a COMMIT may run where its caller does. What it computes counts like any other work, and one that waited long may have
+    /// waited for a processor: then another thread would be one more that wants it. A slow disk is slow each time.
+    fn is_fast(&self) -> bool {
+        self.waits.iter().any(|waited| *waited < alone::FAST)
+    }
+
+    /// A COMMIT took so long, and so long of that its thread did nothing.
+    fn took(&mut self, took: Duration, waited: Duration) {
+        self.last_commit = took;
+        self.waits = [waited, self.waits[0]];
     }
 
     /// Whether whoever could not begin waits: another process has the lock, and has not had it for too long.

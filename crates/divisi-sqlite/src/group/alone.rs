@@ -10,7 +10,7 @@ use tokio::task;
 use super::commit::{self, Closing};
 use super::{Ending, Gate, Phase};
 
-/// A COMMIT that takes less may run where its caller does, like any other statement. A longer one would hold up what
+/// A COMMIT that waits less for the disk may run where its caller does, like any other statement. A longer one would hold up what
 /// else the thread has to do.
 pub(super) const FAST: Duration = Duration::from_millis(1);
 

@@ -3,13 +3,14 @@
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Poll, Waker};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use divisi_store::{StoreError, StoreErrorKind, failpoint};
+use rustix::time::{ClockId, clock_gettime};
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::task;
 
-use super::{Ending, Gate, Group, Phase, State, alone, turn};
+use super::{Ending, Gate, Group, Phase, State, turn};
 use crate::stats::Counters;
 use crate::writer::{CommitFailed, Writer};
 
@@ -76,7 +77,7 @@ async fn job(job: Job) {
     };
     let inline = job.gate.options.inline;
     let multi = turn::runtime().is_some_and(|runtime| runtime.runtime_flavor() == RuntimeFlavor::MultiThread);
-    let fast = job.gate.lock().last_commit < alone::FAST;
+    let fast = job.gate.lock().is_fast();
     if inline || (multi && fast) {
         closing.commit();
     } else if multi {
@@ -210,9 +211,10 @@ impl Closing {
             Counters::add(&counters.undone, 1);
             return self.end(Ending::Committed);
         }
-        let began = Instant::now();
+        let (began, worked) = (Instant::now(), thread_time());
         self.stage = Stage::During;
         let committed = writer.commit();
+        let (took, worked) = (began.elapsed(), thread_time().saturating_sub(worked));
         let ending = match committed {
             Ok(()) => {
                 self.stage = Stage::After;
@@ -241,7 +243,7 @@ impl Closing {
                 Ending::Unknown(error)
             }
         };
-        gate.lock().last_commit = began.elapsed();
+        gate.lock().took(took, took.saturating_sub(worked));
         self.end(ending);
     }
 
@@ -281,6 +283,13 @@ impl Drop for Closing {
         };
         self.end(ending);
     }
+}
+
+/// How long this thread has had a processor.
+fn thread_time() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    let (seconds, nanos) = (time.tv_sec.unsigned_abs(), time.tv_nsec.unsigned_abs());
+    Duration::from_secs(seconds) + Duration::from_nanos(nanos)
 }
 
 fn given_up() -> StoreError {
