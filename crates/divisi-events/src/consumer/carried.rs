@@ -29,14 +29,15 @@ use crate::lane::{Hand, Input, LaneInput, Switch};
 const HEADS_EVERY: Duration = Duration::from_millis(200);
 /// How soon it is asked when a record shows that it may have begun an epoch.
 const HEADS_SOON: Duration = Duration::from_millis(20);
-/// Records of a lane in hand at the most; what comes then is dropped, and missed, and read from the log.
-const HAND_RECORDS_MAX: usize = 256;
-/// Bytes of a lane in hand at the most, but always one record.
-const HAND_BYTES_MAX: usize = 64 * 1024;
+/// Bytes in hand that each lane of an input can have, and one record more. What is not kept is missed, and read from the log.
+const HAND_BYTES_OF_A_LANE: usize = 64 * 1024;
+/// Bytes in hand of all lanes together up to which a lane can have more than its own. While much is under way, lanes are far from having
+/// equally much of it, and one that falls to the log for that stays there for [`HOLD_MIN`](crate::lane::HOLD_MIN).
+const HANDS_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Arrivals that are taken at once: a turn looks at all lanes, whatever has come.
 const ARRIVALS_AT_ONCE: usize = 100;
 /// Bytes of them, or one arrival: no more than a lane can hold, should all of it be one lane's.
-const ARRIVALS_BYTES_AT_ONCE: usize = HAND_BYTES_MAX / 2;
+const ARRIVALS_BYTES_AT_ONCE: usize = HAND_BYTES_OF_A_LANE / 2;
 /// Records of one position, each of another epoch, that are looked at for the one that is ours.
 const SAME_POSITION_MAX: usize = 4;
 
@@ -314,7 +315,9 @@ impl Carried {
 
     /// A record has come out of the carrier; it is of our topic and source.
     pub(super) fn arrived(&mut self, record: Arc<Record>, hint: Hint, now: Instant) {
-        let following = self.lanes.get_mut(usize::from(record.lane.0)).filter(|following| following.mine);
+        let place = usize::from(record.lane.0);
+        let has_room = self.has_room(place);
+        let following = self.lanes.get_mut(place).filter(|following| following.mine);
         let Some(following) = following else { return };
         if epochs::belongs(&self.list, record.lane, self.epoch, (record.epoch, record.pos)) {
             following.input.brought(record.pos);
@@ -325,7 +328,16 @@ impl Carried {
         } else {
             self.heads_at = self.heads_at.min(now + HEADS_SOON);
         }
-        following.keep(record, hint);
+        if has_room {
+            following.keep(record, hint);
+        }
+    }
+
+    /// Whether a lane can have one more record in hand.
+    fn has_room(&self, place: usize) -> bool {
+        let of_lane = self.lanes.get(place).map_or(0, |following| following.bytes);
+        of_lane < HAND_BYTES_OF_A_LANE
+            || self.lanes.iter().map(|following| following.bytes).sum::<usize>() < HANDS_BYTES_MAX
     }
 
     /// The source has said where its lanes end, in the epoch that was entered.
@@ -423,8 +435,7 @@ impl Following {
     }
 
     fn keep(&mut self, record: Arc<Record>, hint: Hint) {
-        let full = self.hand.len() >= HAND_RECORDS_MAX || self.bytes >= HAND_BYTES_MAX;
-        if !self.input.keeps_records() || full {
+        if !self.input.keeps_records() {
             return;
         }
         let size = record.size();

@@ -125,9 +125,9 @@ async fn what_has_come_is_taken_at_once_and_nothing_is_waited_for() {
 
 #[tokio::test]
 async fn no_more_is_taken_at_once_than_one_lane_can_hold() {
-    let half = HAND_BYTES_MAX / 2;
+    let half = HAND_BYTES_OF_A_LANE / 2;
     let mut carried =
-        subscribed([record_of(1, half), record_of(2, HAND_BYTES_MAX), record(3), record(4)]).await;
+        subscribed([record_of(1, half), record_of(2, HAND_BYTES_OF_A_LANE), record(3), record(4)]).await;
     assert_eq!(positions(&mut carried).await, [1]);
     assert_eq!(positions(&mut carried).await, [2], "one, however large it is");
     assert_eq!(positions(&mut carried).await, [3, 4]);
@@ -144,4 +144,35 @@ async fn what_came_before_the_end_of_a_subscription_is_taken_and_the_end_is_told
         carried.failed(Instant::now());
         assert!(matches!(carried.way, Way::Closed));
     }
+}
+
+#[tokio::test]
+async fn a_lane_has_more_in_hand_than_its_own_while_there_is_room_and_leaves_the_others_theirs() {
+    let carrier = Once(std::sync::Mutex::new(None));
+    let backoff = Backoff { min: Duration::from_millis(1), max: Duration::from_millis(1) };
+    let mut carried = Carried::new(Arc::new(carrier), backoff);
+    let marks = [(Lane(0), Watermark::default()), (Lane(1), Watermark::default())];
+    let hints = marks.map(|(lane, _)| (lane, "once:0".to_owned()));
+    carried.begin(&marks, Epoch(1), Epochs::default(), (&hints, LaneSet::ALL), Instant::now());
+    let quarter = HAND_BYTES_OF_A_LANE / 4;
+    let arrive = |carried: &mut Carried, lane, pos| {
+        let Some(Ok(carrier::Carried::Record(record, hint))) = record_of(pos, quarter) else {
+            unreachable!()
+        };
+        carried.arrived(Arc::new(Record { lane, ..(*record).clone() }), hint, Instant::now());
+    };
+    let room = (HANDS_BYTES_MAX / quarter) as i64;
+    for pos in 1..=room * 2 {
+        arrive(&mut carried, Lane(0), pos);
+    }
+    let held = carried.lanes[0].hand.len() as i64;
+    assert!((room / 2..=room).contains(&held), "{held} of {room}: far more than the lane's own four");
+    let positions = carried.lanes[0].hand.keys().map(|(pos, _)| pos.0);
+    assert!(positions.eq(1..=held), "the first ones, without a gap");
+    for pos in 1..=8 {
+        arrive(&mut carried, Lane(1), pos);
+    }
+    assert_eq!(carried.lanes[1].hand.len(), 4, "its own, though the first has all that is shared");
+    let bytes: usize = carried.lanes.iter().map(|following| following.bytes).sum();
+    assert!(bytes <= HANDS_BYTES_MAX + 3 * HAND_BYTES_OF_A_LANE, "{bytes}");
 }
