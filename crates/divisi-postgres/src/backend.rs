@@ -1,13 +1,14 @@
 //! All of it behind the seam.
 
 use std::fmt;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use deadpool_postgres::{Client, Object, Pool, PoolError};
 use divisi_store::outbox::{Page, PageWanted};
 use divisi_store::{
-    Backend, BoxFuture, Class, Clock, Committed, Dialect, Epoch, Isolation, OpenError, Schema, Session,
-    Store, StoreError, StoreErrorKind, StoreName, Stores, lease, retention,
+    Activity, Backend, BoxFuture, Class, Clock, Committed, Dialect, Epoch, Isolation, OpenError, Schema,
+    Session, Store, StoreError, StoreErrorKind, StoreName, Stores, lease, retention,
 };
 use tokio::task::JoinHandle;
 
@@ -27,6 +28,10 @@ use crate::watch;
 
 /// How often a page is tried when an epoch begins at that very moment.
 const PAGE_ATTEMPTS: usize = 3;
+
+/// Who waits for a lock in this database. Of other roles' sessions nothing is seen, and there are none.
+const WAITING: &str = "SELECT count(*) FROM pg_stat_activity \
+                       WHERE datname = current_database() AND wait_event_type = 'Lock'";
 
 /// The PostgreSQL databases of services: one database and one set of credentials a service, and in it a schema for each
 /// version of a projection.
@@ -67,7 +72,7 @@ pub struct Postgres {
 /// One PostgreSQL database, or one schema of it.
 pub struct PostgresStore {
     core: Arc<Core>,
-    /// Whether a session shows that this process is there.
+    /// Whether a session shows that this process is there, which is so for the service's own schema.
     is_watched: bool,
     /// Its own tasks: the watch for other instances, numbering, and retention. Aborted with it.
     tasks: Mutex<Vec<JoinHandle<()>>>,
@@ -262,6 +267,28 @@ impl Backend for PostgresStore {
 
     fn listen(&self, listener: Arc<dyn Committed>) {
         self.core.listen(listener);
+    }
+
+    fn activity(&self) -> BoxFuture<'_, Result<Activity, StoreError>> {
+        Box::pin(async move {
+            // Once a database: projections have schemas of it.
+            let waiting: i64 = match self.is_watched {
+                true => {
+                    let mut read = self.snapshot().await?;
+                    let mut rows = read.query(WAITING, &[]).await?;
+                    read.roll_back().await?;
+                    rows.first_mut().map_or(Ok(0), |row| row.take(0))?
+                }
+                false => 0,
+            };
+            let committed = self.core.n_committed.load(Relaxed);
+            Ok(Activity {
+                transactions: committed,
+                commits: committed,
+                waiting: waiting.unsigned_abs(),
+                wal_bytes: None,
+            })
+        })
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {

@@ -42,6 +42,8 @@ pub(crate) struct Core {
     pub(crate) appended: Notify,
     /// Something was put down that has no number yet.
     pub(crate) staged: Notify,
+    /// Transactions that were committed here.
+    pub(crate) n_committed: AtomicU64,
     closed: OnceCell<()>,
 }
 
@@ -66,6 +68,7 @@ impl Core {
             forgets: AtomicU64::new(0),
             appended: Notify::new(),
             staged: Notify::new(),
+            n_committed: AtomicU64::new(0),
             closed: OnceCell::new(),
         }
     }

@@ -1,6 +1,7 @@
 //! A service's transaction, and a snapshot: both a connection with something open on it.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use deadpool_postgres::Client;
 use divisi_store::backend::{CommitError, Question, TwoAnswers, one_row};
@@ -173,6 +174,7 @@ impl Transaction {
         let numbers = self.link.commit(async |client: &Client| end.send(client).await).await;
         let numbers = match numbers {
             Ending::Committed((changed, numbers)) => {
+                self.core.n_committed.fetch_add(1, Ordering::Relaxed);
                 one_row(changed).map_err(CommitError::MayHaveHappened)?;
                 numbers
             }

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use divisi_contract::ServiceName;
 use divisi_store::outbox::{self, Page, PageWanted};
 use divisi_store::{
-    BackedUp, Backend, BoxFuture, Class, Clock, Committed, Dialect, Epoch, OpenError, Read, Schema, Session,
-    Store, StoreError, StoreErrorKind, StoreName, Stores, retention,
+    Activity, BackedUp, Backend, BoxFuture, Class, Clock, Committed, Dialect, Epoch, OpenError, Read, Schema,
+    Session, Store, StoreError, StoreErrorKind, StoreName, Stores, retention,
 };
 use tokio::runtime::Handle;
 use tokio::task::{self, JoinError, JoinHandle};
@@ -281,6 +281,17 @@ impl Backend for SqliteStore {
 
     fn listen(&self, listener: Arc<dyn Committed>) {
         *self.gate.listener.lock().unwrap_or_else(PoisonError::into_inner) = Some(listener);
+    }
+
+    fn activity(&self) -> BoxFuture<'_, Result<Activity, StoreError>> {
+        let stats = self.stats();
+        let activity = Activity {
+            transactions: stats.members,
+            commits: stats.commits,
+            waiting: self.gate.waiting(),
+            wal_bytes: Some(self.gate.checkpoints.log_bytes()),
+        };
+        Box::pin(std::future::ready(Ok(activity)))
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {

@@ -51,6 +51,13 @@ impl Checkpoints {
         Checkpoints { path, options, state: Mutex::new(state) }
     }
 
+    /// How long the log's file is: as long as the log ever was since it was last removed.
+    pub(crate) fn log_bytes(&self) -> u64 {
+        let mut log = self.path.clone().into_os_string();
+        log.push("-wal");
+        std::fs::metadata(log).map_or(0, |found| found.len())
+    }
+
     /// The log has grown long: starts bringing it in. Whether the writer is to make a checkpoint itself, now, since
     /// there is little left to do, or nobody else who could do it.
     pub(crate) fn due(self: &Arc<Self>) -> bool {

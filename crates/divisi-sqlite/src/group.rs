@@ -198,6 +198,11 @@ impl Gate {
         self.call_waits.load(Ordering::Relaxed)
     }
 
+    /// How many wait for their turn.
+    pub(crate) fn waiting(&self) -> u64 {
+        self.lock().waiting.count() as u64
+    }
+
     /// Says whether a call waits. Called whenever that may have changed.
     fn say_whether_awaited(&self, state: &State) {
         let awaited = state.waiting.has_calls() || state.group.calls > 0;

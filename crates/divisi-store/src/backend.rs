@@ -105,6 +105,20 @@ pub struct BackedUp {
     pub elsewhere: Vec<ServiceName>,
 }
 
+/// What a back end has done since it was opened, and who waits in it, for whoever watches it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Activity {
+    /// Transactions that were committed.
+    pub transactions: u64,
+    /// COMMITs, each with a sync; fewer than transactions where several share one.
+    pub commits: u64,
+    /// Transactions that wait for another one now: for the only writer, or for what it has locked. Those that are in one database are told once,
+    /// with the service's own schema.
+    pub waiting: u64,
+    /// Bytes of the write-ahead log, where the database has one of its own.
+    pub wal_bytes: Option<u64>,
+}
+
 /// One database. Everything above it is shared; a back end implements this and nothing else.
 pub trait Backend: Send + Sync + 'static {
     /// The SQL it speaks.
@@ -150,6 +164,9 @@ pub trait Backend: Send + Sync + 'static {
 
     /// Who is told of commits; the last one set counts.
     fn listen(&self, listener: Arc<dyn Committed>);
+
+    /// What it has done and who waits in it. It costs a question to the database at the most.
+    fn activity(&self) -> BoxFuture<'_, Result<Activity, StoreError>>;
 
     /// Takes no more work, ends what is running, closes the database. Idempotent.
     fn close(&self) -> BoxFuture<'_, ()>;

@@ -32,8 +32,8 @@ pub use transactions::{
     a_part_that_fails_hides_no_refused_event, a_read_cannot_write, a_read_sees_one_state,
     a_refusal_changes_nothing, a_transaction_inside_another_is_refused, rows_and_events_commit_together,
     two_statements_in_one_text_are_refused, values_come_back_as_they_were,
-    waiting_is_refused_where_nothing_can_wait, what_is_left_to_the_end_commits_with_the_rest,
-    what_is_too_large_is_refused,
+    waiting_is_refused_where_nothing_can_wait, what_is_committed_and_who_waits_is_counted,
+    what_is_left_to_the_end_commits_with_the_rest, what_is_too_large_is_refused,
 };
 
 use crate::backend::Stores;
@@ -55,6 +55,7 @@ pub async fn store_suite(stores: &dyn Stores) {
     a_part_that_fails_hides_no_refused_event(stores).await;
     two_statements_in_one_text_are_refused(stores).await;
     values_come_back_as_they_were(stores).await;
+    what_is_committed_and_who_waits_is_counted(stores).await;
     a_kept_answer_is_given_again(stores).await;
     a_kept_answer_that_cannot_be_read_has_run(stores).await;
     a_key_with_other_arguments_is_refused(stores).await;

@@ -35,7 +35,7 @@ pub mod store;
 pub mod transaction;
 pub mod value;
 
-pub use backend::{BackedUp, Backend, Class, Dialect, Isolation, Session, StoreName, Stores};
+pub use backend::{Activity, BackedUp, Backend, Class, Dialect, Isolation, Session, StoreName, Stores};
 pub use clock::Clock;
 pub use epoch::{Epoch, Epochs};
 pub use error::{OpenError, StoreError, StoreErrorKind};

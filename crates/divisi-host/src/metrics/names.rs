@@ -16,6 +16,10 @@ pub(crate) const CONSUMER_LANES: &str = "divisi_consumer_lanes";
 pub(crate) const CONSUMER_CARRIED: &str = "divisi_consumer_carried_lanes";
 pub(crate) const PARKED_KEYS: &str = "divisi_parked_keys";
 pub(crate) const PARKED_EVENTS: &str = "divisi_parked_events";
+pub(crate) const STORE_TRANSACTIONS: &str = "divisi_store_transactions_total";
+pub(crate) const STORE_COMMITS: &str = "divisi_store_commits_total";
+pub(crate) const STORE_WAITING: &str = "divisi_store_waiting_transactions";
+pub(crate) const STORE_WAL: &str = "divisi_store_wal_bytes";
 pub(crate) const CALLS_IN_FLIGHT: &str = "divisi_calls_in_flight";
 pub(crate) const CALLS_REFUSED: &str = "divisi_calls_refused_total";
 pub(crate) const CALLS_SERVED: &str = "divisi_calls_served_total";
@@ -26,7 +30,7 @@ const GAUGE: &str = "gauge";
 const COUNTER: &str = "counter";
 
 /// Name, type and help, in the order in which they are told.
-pub(super) const ALL: [(&str, &str, &str); 19] = [
+pub(super) const ALL: [(&str, &str, &str); 23] = [
     (SERVICE_UP, GAUGE, "Whether a service on this machine answers."),
     (LOG_END, GAUGE, "Events that were ever appended to a log."),
     (LOG_EPOCH, GAUGE, "The epoch of a log: which life of its database."),
@@ -51,6 +55,14 @@ pub(super) const ALL: [(&str, &str, &str); 19] = [
     (CONSUMER_CARRIED, GAUGE, "Lanes that are read from the carrier, all others from the log."),
     (PARKED_KEYS, GAUGE, "Parked keys, by state; the dead ones wait for an operator."),
     (PARKED_EVENTS, GAUGE, "Events of parked keys."),
+    (STORE_TRANSACTIONS, COUNTER, "Transactions that were committed."),
+    (STORE_COMMITS, COUNTER, "COMMITs, each with a sync; fewer than transactions where several share one."),
+    (
+        STORE_WAITING,
+        GAUGE,
+        "Transactions that wait for another one: for the only writer of SQLite, or for a lock of PostgreSQL.",
+    ),
+    (STORE_WAL, GAUGE, "Bytes of the write-ahead log of a database that has one of its own."),
     (CALLS_IN_FLIGHT, GAUGE, "Calls from this process to a service that have no answer yet."),
     (CALLS_REFUSED, COUNTER, "Calls that were not made, since too many were in flight to that service."),
     (CALLS_SERVED, COUNTER, "Calls from other processes that were answered."),

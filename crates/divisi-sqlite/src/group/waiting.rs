@@ -54,6 +54,11 @@ impl Waiting {
         !self.calls.asleep.is_empty() || self.calls.expected + self.calls.late > 0
     }
 
+    /// How many wait in all, those who were woken and have not come among them.
+    pub(crate) fn count(&self) -> usize {
+        [&self.calls, &self.consumers].iter().map(|queue| queue.asleep.len() + queue.woken.len()).sum()
+    }
+
     /// Whether consumers wait.
     pub(crate) fn has_consumers(&self) -> bool {
         !self.consumers.asleep.is_empty()

@@ -4,16 +4,21 @@ use std::borrow::Cow;
 use std::future::poll_fn;
 use std::pin::pin;
 use std::task::Poll;
+use std::time::Duration;
 
 use divisi_contract::event::EventSpec;
 use divisi_contract::{CallError, CauseKind, Event};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use tokio::time::timeout;
 
 use super::account::{Moved, add, balances, cx, deposit, is_consistent, open, whole_log};
-use crate::backend::Stores;
+use crate::backend::{Class, Stores};
 use crate::transaction::{PAYLOAD_BYTES_MAX, Read, Tx};
 use crate::{StoreError, params};
+
+/// For what happens at once, on a machine that is busy.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What a transaction changed and what it announced are there together, with the positions that it was told.
 pub async fn rows_and_events_commit_together(stores: &dyn Stores) {
@@ -350,4 +355,36 @@ pub async fn values_come_back_as_they_were(stores: &dyn Stores) {
         })
         .await
         .expect("it commits");
+}
+
+/// What was committed is counted, and so is who waits for somebody else's transaction, as long as it does.
+pub async fn what_is_committed_and_who_waits_is_counted(stores: &dyn Stores) {
+    let store = open(stores, "counted").await;
+    let before = store.backend().activity().await.expect("figures");
+    for _ in 0..3 {
+        deposit(&store, "a", 1).await.expect("it commits");
+    }
+    deposit(&store, "a", -9).await.expect_err("below zero");
+    let after = store.backend().activity().await.expect("figures");
+    let commits = after.commits - before.commits;
+    assert_eq!(after.transactions - before.transactions, 3, "not the one that failed");
+    assert!((1..=3).contains(&commits), "{commits} COMMITs");
+    assert_eq!(after.wal_bytes.map(|bytes| bytes > 0), before.wal_bytes.map(|_| true), "where there is one");
+
+    let mut holder = store.backend().begin(Class::Call).await.expect("a turn");
+    let sql = "UPDATE account SET balance = balance + 1 WHERE id = $1";
+    holder.execute(sql, params!["a"]).await.expect("a row");
+    let mut waiter = pin!(deposit(&store, "a", 1));
+    let seen = async {
+        while store.backend().activity().await.expect("figures").waiting == 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        _ = &mut waiter => panic!("somebody else has the row"),
+        seen = timeout(PATIENCE, seen) => seen.expect("one waits"),
+    }
+    holder.roll_back().await.expect("it is undone");
+    waiter.await.expect("it commits");
+    assert_eq!(store.backend().activity().await.expect("figures").waiting, 0, "nobody any more");
 }

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use divisi_store::backend::{CommitError, Question, TwoAnswers};
 use divisi_store::outbox::{Page, PageWanted};
 use divisi_store::{
-    Backend, BoxFuture, Class, Clock, Committed, Dialect, Draft, Epoch, Position, Row, Session, Store,
-    StoreError, StoreErrorKind, ValueRef,
+    Activity, Backend, BoxFuture, Class, Clock, Committed, Dialect, Draft, Epoch, Position, Row, Session,
+    Store, StoreError, StoreErrorKind, ValueRef,
 };
 
 /// Where the next transaction of a consumer breaks.
@@ -132,6 +132,10 @@ impl Backend for Faulty {
 
     fn listen(&self, listener: Arc<dyn Committed>) {
         self.inner.listen(listener);
+    }
+
+    fn activity(&self) -> BoxFuture<'_, Result<Activity, StoreError>> {
+        self.inner.activity()
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {
