@@ -1,5 +1,6 @@
 //! What PostgreSQL as a store promises, on a real server.
 
+mod batches;
 mod cancelling;
 mod conformance;
 mod consumer;
