@@ -29,7 +29,7 @@ use crate::watch;
 /// How often a page is tried when an epoch begins at that very moment.
 const PAGE_ATTEMPTS: usize = 3;
 
-/// Who waits for a lock in this database. Of other roles' sessions nothing is seen, and there are none.
+/// Who waits for a lock in this database, whichever process it is of. Of other roles' sessions, as an operator's, nothing is seen.
 const WAITING: &str = "SELECT count(*) FROM pg_stat_activity \
                        WHERE datname = current_database() AND wait_event_type = 'Lock'";
 
@@ -198,6 +198,16 @@ impl Stores for Postgres {
     }
 }
 
+impl PostgresStore {
+    /// How many transactions wait for a lock in the database.
+    async fn waiting(&self) -> Result<u64, StoreError> {
+        let mut read = self.snapshot().await?;
+        let mut rows = read.query(WAITING, &[]).await?;
+        read.roll_back().await?;
+        rows.first_mut().map_or(Ok(0_i64), |row| row.take(0)).map(i64::unsigned_abs)
+    }
+}
+
 impl Backend for PostgresStore {
     fn dialect(&self) -> Dialect {
         Dialect::Postgres
@@ -269,25 +279,13 @@ impl Backend for PostgresStore {
         self.core.listen(listener);
     }
 
-    fn activity(&self) -> BoxFuture<'_, Result<Activity, StoreError>> {
+    fn activity(&self) -> BoxFuture<'_, Activity> {
         Box::pin(async move {
             // Once a database: projections have schemas of it.
-            let waiting: i64 = match self.is_watched {
-                true => {
-                    let mut read = self.snapshot().await?;
-                    let mut rows = read.query(WAITING, &[]).await?;
-                    read.roll_back().await?;
-                    rows.first_mut().map_or(Ok(0), |row| row.take(0))?
-                }
-                false => 0,
-            };
+            let waiting =
+                if self.is_watched && self.core.has_spare() { self.waiting().await.ok() } else { None };
             let committed = self.core.n_committed.load(Relaxed);
-            Ok(Activity {
-                transactions: committed,
-                commits: committed,
-                waiting: waiting.unsigned_abs(),
-                wal_bytes: None,
-            })
+            Activity { transactions: committed, commits: committed, waiting, wal_bytes: None }
         })
     }
 

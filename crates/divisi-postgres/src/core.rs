@@ -146,6 +146,11 @@ impl Core {
         Arc::strong_count(&self.calls) > 1
     }
 
+    /// Whether there is a connection that nobody has.
+    pub(crate) fn has_spare(&self) -> bool {
+        self.free.available_permits() > 0
+    }
+
     async fn permit(&self, free: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, StoreError> {
         match timeout(self.options.connection_wait, Arc::clone(free).acquire_owned()).await {
             Ok(Ok(permit)) => Ok(permit),

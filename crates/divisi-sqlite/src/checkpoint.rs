@@ -2,8 +2,8 @@
 //!
 //! A checkpoint of thousands of pages takes many milliseconds, in which nobody could write if the writer made it. So a
 //! connection of its own makes it on a blocking thread, while writers go on appending to the log, and again what they
-//! appended meanwhile, until it is little. The writer brings that in between two groups, and only then the log begins anew: a log that
-//! is always written to would grow for ever otherwise.
+//! appended meanwhile, as long as that becomes less. The writer brings in the rest between two groups, and only then the log begins anew: a
+//! log that is always written to would grow for ever otherwise.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,8 +18,6 @@ use crate::options::Options;
 /// A pass that brought in so few pages (1 MiB) took so little time that less was appended meanwhile: the writer, which everybody
 /// waits for, may bring in that.
 const PAGES_FEW: i64 = 256;
-/// Times that the log is brought in beside the writer before the writer does it, whatever is left.
-const PASSES_MAX: usize = 4;
 
 /// The checkpoints of one file.
 pub(crate) struct Checkpoints {
@@ -51,13 +49,6 @@ impl Checkpoints {
         Checkpoints { path, options, state: Mutex::new(state) }
     }
 
-    /// How long the log's file is: as long as the log ever was since it was last removed.
-    pub(crate) fn log_bytes(&self) -> u64 {
-        let mut log = self.path.clone().into_os_string();
-        log.push("-wal");
-        std::fs::metadata(log).map_or(0, |found| found.len())
-    }
-
     /// The log has grown long: starts bringing it in. Whether the writer is to make a checkpoint itself, now, since
     /// there is little left to do, or nobody else who could do it.
     pub(crate) fn due(self: &Arc<Self>) -> bool {
@@ -85,7 +76,7 @@ impl Checkpoints {
         let connection = self.lock().connection.take();
         let made = connection.map_or_else(|| connect::beside(&self.path, &self.options), Ok).and_then(
             |connection| {
-                bring_in(&connection)?;
+                self.bring_in(&connection)?;
                 Ok(connection)
             },
         );
@@ -97,6 +88,21 @@ impl Checkpoints {
             Ok(connection) => state.connection = Some(connection),
             // The writer tries it itself, and says so if it fails too.
             Err(error) => tracing::debug!(error = %error, "a checkpoint beside the writer failed"),
+        }
+    }
+
+    /// Brings the log in, and what was appended meanwhile, as long as that pays.
+    fn bring_in(&self, connection: &Connection) -> rusqlite::Result<()> {
+        let (mut done, mut before) = (0, i64::MAX);
+        loop {
+            // Of the log as it was when the pass began.
+            let now: i64 =
+                connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| row.get("checkpointed"))?;
+            let brought = now - done;
+            if !pays(brought, before) || self.lock().phase == Phase::Closed {
+                return Ok(());
+            }
+            (done, before) = (now, brought);
         }
     }
 
@@ -119,17 +125,22 @@ impl Checkpoints {
     }
 }
 
-/// Brings the log in, and what was appended meanwhile, until that is little; or until somebody who reads keeps it from becoming less.
-fn bring_in(connection: &Connection) -> rusqlite::Result<()> {
-    let mut before = 0;
-    for _ in 0..PASSES_MAX {
-        // Of the log as it was when the pass began.
-        let done: i64 =
-            connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| row.get("checkpointed"))?;
-        if done - before <= PAGES_FEW {
-            break;
-        }
-        before = done;
+/// Whether another pass beside the writer pays, when the last one brought in `brought` pages and the one before it `before`. Where writers append
+/// nearly as fast as pages are brought in, or faster, the log would only grow meanwhile.
+fn pays(brought: i64, before: i64) -> bool {
+    brought > PAGES_FEW && brought <= before / 2
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn passes_end_when_little_came_or_no_less_than_before() {
+        assert!(pays(4_000, i64::MAX), "what came during the first is not known");
+        assert!(pays(300, 4_000));
+        assert!(!pays(PAGES_FEW, 4_000), "the writer does that as fast");
+        assert!(!pays(3_000, 4_000) && !pays(9_000, 4_000), "writers are as fast as it is");
+        assert!(!pays(-1, i64::MAX) && !pays(0, i64::MAX), "somebody else makes one, or nothing is left");
     }
-    Ok(())
 }

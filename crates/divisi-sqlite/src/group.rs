@@ -24,8 +24,8 @@
 //!
 //! **Calls go before consumers.** While a call waits, for its turn or for its commit, at most one consumer's turn is in
 //! a group, and a consumer that runs while a call waits can ask ([`Gate::is_awaited`]), so that it ends soon. A group with a call is not
-//! held open for others while consumers wait, and its calls hear of the COMMIT first: else they would stand behind the consumers in the
-//! runtime's queue.
+//! held open for those who might come while consumers wait, only for whoever was woken for it, and its calls hear of the COMMIT first:
+//! else they would stand behind its consumers in the runtime's queue.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -48,7 +48,7 @@ mod held;
 mod turn;
 mod waiting;
 
-use alone::Alone;
+use alone::{Alone, Waits};
 use commit::Start;
 use waiting::Waiting;
 
@@ -76,7 +76,7 @@ struct State {
     /// How long the last COMMIT took: a group may grow as long.
     last_commit: Duration,
     /// How long the last two kept their threads waiting.
-    waits: [Duration; 2],
+    waits: Waits,
     /// The last group's members are being told: whoever is told first must not find its commit closed to the others.
     answering: bool,
     /// How many members the last group had: those who were told together come again together.
@@ -125,8 +125,8 @@ struct Group {
     abandoned: bool,
 }
 
-/// Who is told how a group ended: calls first. Behind consumers they would wait for each one's next turn, since whoever is told
-/// first runs first.
+/// Who is told how a group ended: calls first. Behind the consumers of the group they would stand in the runtime's queue, and wait for each one's
+/// next turn.
 #[derive(Default)]
 struct Answers {
     calls: Vec<oneshot::Sender<Ending>>,
@@ -174,7 +174,7 @@ impl Gate {
                 waiting: Waiting::default(),
                 job: None,
                 last_commit: Duration::ZERO,
-                waits: [Duration::ZERO; 2],
+                waits: Waits::default(),
                 answering: false,
                 members_before: 0,
                 closed: false,
@@ -357,16 +357,15 @@ impl State {
         self.members_before <= 1 && !self.answering && self.waiting.expected() == 0 && self.is_fast()
     }
 
-    /// Whether a COMMIT may run where its caller does. What it computes counts like any other work, and one that waited long may have
-    /// waited for a processor: then another thread would be one more that wants it. A slow disk is slow each time.
+    /// Whether a COMMIT may run where its caller does.
     fn is_fast(&self) -> bool {
-        self.waits.iter().any(|waited| *waited < alone::FAST)
+        self.waits.are_short()
     }
 
     /// A COMMIT took so long, and so long of that its thread did nothing.
     fn took(&mut self, took: Duration, waited: Duration) {
         self.last_commit = took;
-        self.waits = [waited, self.waits[0]];
+        self.waits.add(waited);
     }
 
     /// Whether whoever could not begin waits: another process has the lock, and has not had it for too long.

@@ -1,10 +1,12 @@
 //! Reading: several connections beside the writer, each with one snapshot at a time.
 
+use std::cell::Cell;
 use std::future::{Future, ready};
 use std::path::Path;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
 
 use divisi_store::backend::CommitError;
 use divisi_store::{BoxFuture, Draft, Position, Row, Session, StoreError, StoreErrorKind, ValueRef};
@@ -14,6 +16,9 @@ use crate::connect;
 use crate::error::store_error;
 use crate::link::Link;
 use crate::options::Options;
+
+/// So long a page is read at a time where somebody else wants the core: far less than the kernel's slice, and each time may cost one.
+const GIVES_WAY_AFTER: Duration = Duration::from_micros(200);
 
 /// The connections that read.
 pub(crate) struct Readers {
@@ -27,8 +32,8 @@ pub(crate) struct Readers {
 pub(crate) struct Snapshot {
     readers: Arc<Readers>,
     link: Option<Link>,
-    /// Whether whoever waits for this core goes first; see [`Snapshot::patient`].
-    patient: bool,
+    /// Since when whoever waits for this core has not gone first; see [`Snapshot::patient`].
+    patient: Cell<Option<Instant>>,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -45,8 +50,12 @@ impl Readers {
     pub(crate) async fn snapshot(self: &Arc<Self>) -> Result<Snapshot, StoreError> {
         let permit = Arc::clone(&self.free).acquire_owned().await.map_err(|_| closed())?;
         let link = self.links.lock().unwrap_or_else(PoisonError::into_inner).pop().ok_or_else(closed)?;
-        let snapshot =
-            Snapshot { readers: Arc::clone(self), link: Some(link), patient: false, _permit: permit };
+        let snapshot = Snapshot {
+            readers: Arc::clone(self),
+            link: Some(link),
+            patient: Cell::new(None),
+            _permit: permit,
+        };
         snapshot.link()?.control("BEGIN").map_err(store_error)?;
         snapshot.link()?.limit().start();
         Ok(snapshot)
@@ -64,15 +73,16 @@ impl Readers {
 }
 
 impl Snapshot {
-    /// For pages: it takes as long as it needs, since they are limited by count, and between two statements it gives way to other threads.
+    /// For pages: it takes as long as it needs, since they are limited by count, and between two statements it gives way to other threads
+    /// from time to time.
     ///
     /// There is one thread more than cores while it reads, and the kernel would let it have its core for a slice of some milliseconds.
     /// The thread it took that from is the writer's, which has slept for a sync, and everybody waits for that one.
-    pub(crate) fn patient(mut self) -> Snapshot {
+    pub(crate) fn patient(self) -> Snapshot {
         if let Some(link) = &self.link {
             link.limit().stop();
         }
-        self.patient = true;
+        self.patient.set(Some(Instant::now()));
         self
     }
 
@@ -84,8 +94,9 @@ impl Snapshot {
         let link = self.link()?;
         link.limit().check()?;
         let done = body(link);
-        if self.patient {
+        if self.patient.get().is_some_and(|since| since.elapsed() >= GIVES_WAY_AFTER) {
             std::thread::yield_now();
+            self.patient.set(Some(Instant::now()));
         }
         done
     }

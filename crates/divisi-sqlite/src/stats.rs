@@ -20,6 +20,8 @@ pub struct Stats {
     pub checkpoints: u64,
     /// Groups after which the writer was free again.
     pub ended: u64,
+    /// Pages in the write-ahead log after the last commit, or since it last began anew.
+    pub wal_pages: u64,
 }
 
 #[derive(Debug, Default)]
@@ -31,6 +33,7 @@ pub(crate) struct Counters {
     pub(crate) unknown: AtomicU64,
     pub(crate) checkpoints: AtomicU64,
     pub(crate) ended: AtomicU64,
+    pub(crate) wal_pages: AtomicU64,
 }
 
 impl Counters {
@@ -48,6 +51,7 @@ impl Counters {
             unknown: read(&self.unknown),
             checkpoints: read(&self.checkpoints),
             ended: read(&self.ended),
+            wal_pages: read(&self.wal_pages),
         }
     }
 }

@@ -289,6 +289,11 @@ impl Writer {
         open.checkpoint_at = open.wal_pages.load(Ordering::Relaxed);
     }
 
+    /// Pages in the write-ahead log after the last commit.
+    pub(crate) fn wal_pages(&self) -> u64 {
+        self.open.as_ref().map_or(0, |open| open.wal_pages.load(Ordering::Relaxed).unsigned_abs().into())
+    }
+
     /// Whether the write-ahead log has grown so much since the last checkpoint that one is due.
     pub(crate) fn checkpoint_due(&self) -> bool {
         self.open.as_ref().is_some_and(|open| {

@@ -110,11 +110,11 @@ pub struct BackedUp {
 pub struct Activity {
     /// Transactions that were committed.
     pub transactions: u64,
-    /// COMMITs, each with a sync; fewer than transactions where several share one.
+    /// COMMITs that made them so; fewer than transactions where several share one, and its sync.
     pub commits: u64,
-    /// Transactions that wait for another one now: for the only writer, or for what it has locked. Those that are in one database are told once,
-    /// with the service's own schema.
-    pub waiting: u64,
+    /// Transactions, of calls and of consumers, that wait for another one now: for the only writer, or for a lock of the whole database, whichever
+    /// process they are of. None where it is told with the service's own schema, or where too much waits to ask.
+    pub waiting: Option<u64>,
     /// Bytes of the write-ahead log, where the database has one of its own.
     pub wal_bytes: Option<u64>,
 }
@@ -165,8 +165,8 @@ pub trait Backend: Send + Sync + 'static {
     /// Who is told of commits; the last one set counts.
     fn listen(&self, listener: Arc<dyn Committed>);
 
-    /// What it has done and who waits in it. It costs a question to the database at the most.
-    fn activity(&self) -> BoxFuture<'_, Result<Activity, StoreError>>;
+    /// What it has done and who waits in it. It costs a question to the database at the most, and waits for no connection.
+    fn activity(&self) -> BoxFuture<'_, Activity>;
 
     /// Takes no more work, ends what is running, closes the database. Idempotent.
     fn close(&self) -> BoxFuture<'_, ()>;

@@ -75,8 +75,20 @@ struct Following {
     input: LaneInput,
     hand: BTreeMap<(Pos, Epoch), (Arc<Record>, Hint)>,
     bytes: usize,
+    room: Room,
     /// Where to resume.
     hint: Option<Hint>,
+}
+
+/// What a lane may have in hand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Room {
+    /// Nothing: it is stopped.
+    None,
+    /// Its own: it waits, and what it borrowed would stay with it.
+    Own,
+    /// More, as long as all lanes together leave it.
+    Shared,
 }
 
 /// What has come.
@@ -122,7 +134,8 @@ impl Carried {
                 .map(|&(lane, at)| {
                     let hint = self.hint(lane, hints);
                     let input = LaneInput::new(at.pos, hint.is_some(), now.into_std());
-                    Following { lane, mine: mine.has(lane), input, hand: BTreeMap::new(), bytes: 0, hint }
+                    let (hand, mine) = (BTreeMap::new(), mine.has(lane));
+                    Following { lane, mine, input, hand, bytes: 0, room: Room::Shared, hint }
                 })
                 .collect();
         } else if epoch != self.epoch {
@@ -199,6 +212,13 @@ impl Carried {
     ) -> Vec<(Lane, Switch)> {
         let mut switched = Vec::new();
         for (following, queue) in self.lanes.iter_mut().zip(queues) {
+            following.has(if queue.is_stopped() {
+                Room::None
+            } else if queue.waits() {
+                Room::Own
+            } else {
+                Room::Shared
+            });
             if !following.mine || queue.is_stopped() || following.rests(queue.at()) {
                 continue;
             }
@@ -335,9 +355,13 @@ impl Carried {
 
     /// Whether a lane can have one more record in hand.
     fn has_room(&self, place: usize) -> bool {
-        let of_lane = self.lanes.get(place).map_or(0, |following| following.bytes);
-        of_lane < HAND_BYTES_OF_A_LANE
-            || self.lanes.iter().map(|following| following.bytes).sum::<usize>() < HANDS_BYTES_MAX
+        let Some(Following { bytes, room, .. }) = self.lanes.get(place) else { return false };
+        let all = || self.lanes.iter().map(|following| following.bytes).sum::<usize>();
+        match room {
+            Room::None => false,
+            Room::Own => *bytes < HAND_BYTES_OF_A_LANE,
+            Room::Shared => *bytes < HAND_BYTES_OF_A_LANE || all() < HANDS_BYTES_MAX,
+        }
     }
 
     /// The source has said where its lanes end, in the epoch that was entered.
@@ -439,8 +463,22 @@ impl Following {
             return;
         }
         let size = record.size();
-        if self.hand.insert((record.pos, record.epoch), (record, hint)).is_none() {
-            self.bytes += size;
+        // A repeat may be of another size.
+        if let Some((before, _)) = self.hand.insert((record.pos, record.epoch), (record, hint)) {
+            self.bytes -= before.size();
+        }
+        self.bytes += size;
+    }
+
+    /// From now on it has this room; what was in hand beyond it is missed.
+    fn has(&mut self, room: Room) {
+        if std::mem::replace(&mut self.room, room) == room || room == Room::Shared {
+            return;
+        }
+        let max = if room == Room::None { 0 } else { HAND_BYTES_OF_A_LANE };
+        while self.bytes > max {
+            let Some((_, (record, _))) = self.hand.pop_last() else { break };
+            self.bytes -= record.size();
         }
     }
 

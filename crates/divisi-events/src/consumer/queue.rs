@@ -211,6 +211,11 @@ impl Queue {
         self.hold = Hold::Stopped;
     }
 
+    /// Whether it waits after a failure, or has a moment ago.
+    pub(super) fn waits(&self) -> bool {
+        matches!(self.hold, Hold::BackOff { .. } | Hold::Paused { .. })
+    }
+
     pub(super) fn is_stopped(&self) -> bool {
         matches!(self.hold, Hold::Stopped)
     }

@@ -12,7 +12,24 @@ use super::{Ending, Gate, Phase};
 
 /// A COMMIT that waits less for the disk may run where its caller does, like any other statement. A longer one would hold up what
 /// else the thread has to do.
-pub(super) const FAST: Duration = Duration::from_millis(1);
+const FAST: Duration = Duration::from_millis(1);
+
+/// How long the last two COMMITs kept their threads waiting. What one computes counts like any other work, and one that waited long may have
+/// waited for a processor: then another thread would be one more that wants it. So both must have: a disk that is slow now and then has
+/// some of its syncs on threads of the runtime.
+#[derive(Default)]
+pub(super) struct Waits([Duration; 2]);
+
+impl Waits {
+    pub(super) fn add(&mut self, waited: Duration) {
+        self.0 = [waited, self.0[0]];
+    }
+
+    /// Whether a COMMIT may run where its caller does.
+    pub(super) fn are_short(&self) -> bool {
+        self.0.iter().any(|waited| *waited < FAST)
+    }
+}
 
 /// The only member of an open group that has no commit job. Dropped, it starts one.
 pub(crate) struct Alone {
@@ -74,5 +91,22 @@ impl Drop for Alone {
             drop(state);
             Closing::new(Arc::clone(&self.gate), closing).abandon();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_disk_is_slow_that_was_slow_twice_and_fast_when_it_was_fast_once() {
+        let mut waits = Waits::default();
+        assert!(waits.are_short(), "nothing is known");
+        waits.add(FAST * 3);
+        assert!(waits.are_short(), "it may have been a processor");
+        waits.add(FAST);
+        assert!(!waits.are_short());
+        waits.add(FAST / 2);
+        assert!(waits.are_short());
     }
 }

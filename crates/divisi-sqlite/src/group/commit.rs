@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
@@ -136,9 +137,9 @@ impl Job {
                 && state.group.members < state.members_before
                 && state.group.opened.elapsed() < state.last_commit / COMES_AGAIN_SHARE;
             // Whoever might come stands behind all that the runtime has to do, which is much while consumers wait. The call that is in the
-            // group would wait for it; another may be in the next one.
-            let holds_up_call = state.group.calls > 0 && state.waiting.has_consumers() && !state.answering;
-            if (grew || comes_again) && !holds_up_call {
+            // group would wait for it; another may be in the next one. Where a sync is dear, those who were told together stay together.
+            let holds_up_call = state.group.calls > 0 && state.waiting.has_consumers();
+            if (grew && !holds_up_call) || (comes_again && !(holds_up_call && state.is_fast())) {
                 return Poll::Ready(Look::Grows);
             }
             if state.expects() && options.inline && *in_vain <= LOOKS_IN_VAIN_MAX {
@@ -221,7 +222,7 @@ impl Closing {
                 failpoint::hit("commit.after");
                 Counters::add(&counters.commits, 1);
                 Counters::add(&counters.members, group.kept as u64);
-                counters.members_max.fetch_max(group.kept as u64, std::sync::atomic::Ordering::Relaxed);
+                counters.members_max.fetch_max(group.kept as u64, Relaxed);
                 let records = std::mem::take(&mut group.records);
                 if group.epoch {
                     // Not of the records too: between the two words those of the new epoch would be taken for the old.
@@ -251,6 +252,7 @@ impl Closing {
     fn end(&mut self, ending: Ending) {
         let Some((mut writer, group)) = self.parts.take() else { return };
         let mut answers = group.answers;
+        self.gate.counters.wal_pages.store(writer.wal_pages(), Relaxed);
         if writer.checkpoint_due() && self.gate.checkpoints.due() {
             // Nobody in the group waits for it, only the next.
             answers.tell(&ending);

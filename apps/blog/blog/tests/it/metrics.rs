@@ -71,7 +71,7 @@ fn what_happened_is_counted_wherever_the_services_run() {
         assert!(seen.get(handled).is_some_and(|n| (1..=4).contains(n)), "{set_up:?}: {seen:?}");
         let committed = |what| seen.get(what).is_some_and(|n| *n > 0);
         assert!(committed(r#"divisi_store_transactions_total{service="posts"}"#), "{set_up:?}: {seen:?}");
-        let of_projection = r#"divisi_store_commits_total{projection="query.posts",version="1"}"#;
+        let of_projection = r#"divisi_store_commits_total{consumer="query.posts",version="1"}"#;
         assert!(committed(of_projection), "{set_up:?}: {seen:?}");
         assert!(committed(r#"divisi_store_wal_bytes{service="comments"}"#), "{set_up:?}: {seen:?}");
         assert!(seen.contains_key(r#"divisi_store_waiting_transactions{service="comments"}"#), "{seen:?}");

@@ -134,7 +134,7 @@ impl Backend for Faulty {
         self.inner.listen(listener);
     }
 
-    fn activity(&self) -> BoxFuture<'_, Result<Activity, StoreError>> {
+    fn activity(&self) -> BoxFuture<'_, Activity> {
         self.inner.activity()
     }
 

@@ -146,33 +146,72 @@ async fn what_came_before_the_end_of_a_subscription_is_taken_and_the_end_is_told
     }
 }
 
-#[tokio::test]
-async fn a_lane_has_more_in_hand_than_its_own_while_there_is_room_and_leaves_the_others_theirs() {
+/// Lanes that follow their carrier from the start.
+fn hinted(lanes: &[Lane]) -> Carried {
     let carrier = Once(std::sync::Mutex::new(None));
     let backoff = Backoff { min: Duration::from_millis(1), max: Duration::from_millis(1) };
     let mut carried = Carried::new(Arc::new(carrier), backoff);
-    let marks = [(Lane(0), Watermark::default()), (Lane(1), Watermark::default())];
-    let hints = marks.map(|(lane, _)| (lane, "once:0".to_owned()));
+    let marks: Vec<_> = lanes.iter().map(|lane| (*lane, Watermark::default())).collect();
+    let hints: Vec<_> = lanes.iter().map(|lane| (*lane, "once:0".to_owned())).collect();
     carried.begin(&marks, Epoch(1), Epochs::default(), (&hints, LaneSet::ALL), Instant::now());
+    carried
+}
+
+/// A record with so large a payload has come.
+fn arrive(carried: &mut Carried, (lane, pos): (Lane, i64), bytes: usize) {
+    let Some(Ok(carrier::Carried::Record(record, hint))) = record_of(pos, bytes) else { unreachable!() };
+    carried.arrived(Arc::new(Record { lane, ..(*record).clone() }), hint, Instant::now());
+}
+
+#[tokio::test]
+async fn a_lane_has_more_in_hand_than_its_own_while_there_is_room_and_leaves_the_others_theirs() {
+    let mut carried = hinted(&[Lane(0), Lane(1)]);
     let quarter = HAND_BYTES_OF_A_LANE / 4;
-    let arrive = |carried: &mut Carried, lane, pos| {
-        let Some(Ok(carrier::Carried::Record(record, hint))) = record_of(pos, quarter) else {
-            unreachable!()
-        };
-        carried.arrived(Arc::new(Record { lane, ..(*record).clone() }), hint, Instant::now());
-    };
     let room = (HANDS_BYTES_MAX / quarter) as i64;
     for pos in 1..=room * 2 {
-        arrive(&mut carried, Lane(0), pos);
+        arrive(&mut carried, (Lane(0), pos), quarter);
     }
     let held = carried.lanes[0].hand.len() as i64;
     assert!((room / 2..=room).contains(&held), "{held} of {room}: far more than the lane's own four");
     let positions = carried.lanes[0].hand.keys().map(|(pos, _)| pos.0);
     assert!(positions.eq(1..=held), "the first ones, without a gap");
     for pos in 1..=8 {
-        arrive(&mut carried, Lane(1), pos);
+        arrive(&mut carried, (Lane(1), pos), quarter);
     }
     assert_eq!(carried.lanes[1].hand.len(), 4, "its own, though the first has all that is shared");
     let bytes: usize = carried.lanes.iter().map(|following| following.bytes).sum();
     assert!(bytes <= HANDS_BYTES_MAX + 3 * HAND_BYTES_OF_A_LANE, "{bytes}");
+}
+
+#[tokio::test]
+async fn a_lane_that_waits_gives_back_what_it_borrowed_and_one_that_is_stopped_keeps_nothing() {
+    let mut carried = hinted(&[Lane(0)]);
+    let quarter = HAND_BYTES_OF_A_LANE / 4;
+    // The first is missing, so nothing leaves the hand.
+    for pos in 2..=40 {
+        arrive(&mut carried, (Lane(0), pos), quarter);
+    }
+    assert_eq!(carried.lanes[0].hand.len(), 39);
+    let mut queues = [Queue::new(Lane(0), Pos(0), true)];
+    queues[0].back_off(Instant::now(), |_| Duration::from_secs(1));
+    carried.turn(&mut queues, 100, Instant::now());
+    let positions = carried.lanes[0].hand.keys().map(|(pos, _)| pos.0);
+    assert!(positions.eq(2..=4), "its own, and of that the first");
+    arrive(&mut carried, (Lane(0), 5), quarter);
+    arrive(&mut carried, (Lane(0), 6), quarter);
+    assert_eq!(carried.lanes[0].hand.len(), 4, "no more than its own");
+    queues[0].stop();
+    carried.turn(&mut queues, 100, Instant::now());
+    arrive(&mut carried, (Lane(0), 7), quarter);
+    assert!(carried.lanes[0].hand.is_empty() && carried.lanes[0].bytes == 0, "it is never applied");
+}
+
+#[tokio::test]
+async fn a_repeat_of_another_size_is_counted_as_it_is() {
+    let mut carried = hinted(&[Lane(0)]);
+    arrive(&mut carried, (Lane(0), 2), 10);
+    arrive(&mut carried, (Lane(0), 2), 10_000);
+    arrive(&mut carried, (Lane(0), 3), 10);
+    let held: usize = carried.lanes[0].hand.values().map(|(record, _)| record.size()).sum();
+    assert_eq!(carried.lanes[0].bytes, held);
 }

@@ -15,11 +15,11 @@ impl Desk {
     pub(super) async fn figures(&self) -> Result<Vec<Figure>, Refused> {
         let mut figures = self.of_log().await?;
         self.of_readers(&mut figures).await?;
-        of_store(&self.store, &[("service", self.service().as_str())], &mut figures).await?;
+        of_store(&self.store, &[("service", self.service().as_str())], &mut figures).await;
         for applying in self.applying().await? {
             if let Some(version) = applying.version {
-                let labels = [("projection", &*applying.consumer), ("version", &version.to_string())];
-                of_store(&applying.store, &labels, &mut figures).await?;
+                let labels = [("consumer", &*applying.consumer), ("version", &version.to_string())];
+                of_store(&applying.store, &labels, &mut figures).await;
             }
             of_consumer(&applying, &mut figures).await?;
         }
@@ -60,13 +60,12 @@ impl Desk {
 }
 
 /// Of one database, or of a schema of it.
-async fn of_store(store: &Store, labels: &[(&str, &str)], figures: &mut Vec<Figure>) -> Result<(), Refused> {
-    let Activity { transactions, commits, waiting, wal_bytes } = store.backend().activity().await?;
+async fn of_store(store: &Store, labels: &[(&str, &str)], figures: &mut Vec<Figure>) {
+    let Activity { transactions, commits, waiting, wal_bytes } = store.backend().activity().await;
     figures.push(Figure::new(names::STORE_TRANSACTIONS, labels, number(transactions)));
     figures.push(Figure::new(names::STORE_COMMITS, labels, number(commits)));
-    figures.push(Figure::new(names::STORE_WAITING, labels, number(waiting)));
+    figures.extend(waiting.map(|n| Figure::new(names::STORE_WAITING, labels, number(n))));
     figures.extend(wal_bytes.map(|bytes| Figure::new(names::STORE_WAL, labels, number(bytes))));
-    Ok(())
 }
 
 /// Of the reactions, or of a version of a projection.
