@@ -354,12 +354,7 @@ impl State {
     /// Whether the member that opens a group now may expect to be alone in it, on a disk so fast that it can commit by
     /// itself.
     fn expects_nobody(&self) -> bool {
-        self.members_before <= 1 && !self.answering && self.waiting.expected() == 0 && self.is_fast()
-    }
-
-    /// Whether a COMMIT may run where its caller does.
-    fn is_fast(&self) -> bool {
-        self.waits.are_short()
+        self.members_before <= 1 && !self.answering && self.waiting.expected() == 0 && self.waits.are_short()
     }
 
     /// A COMMIT took so long, and so long of that its thread did nothing.

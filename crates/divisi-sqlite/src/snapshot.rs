@@ -1,6 +1,5 @@
 //! Reading: several connections beside the writer, each with one snapshot at a time.
 
-use std::cell::Cell;
 use std::future::{Future, ready};
 use std::path::Path;
 use std::pin::pin;
@@ -32,8 +31,8 @@ pub(crate) struct Readers {
 pub(crate) struct Snapshot {
     readers: Arc<Readers>,
     link: Option<Link>,
-    /// Since when whoever waits for this core has not gone first; see [`Snapshot::patient`].
-    patient: Cell<Option<Instant>>,
+    /// When it last gave way, if it does; see [`Snapshot::patient`].
+    gave_way: Option<Instant>,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -50,12 +49,8 @@ impl Readers {
     pub(crate) async fn snapshot(self: &Arc<Self>) -> Result<Snapshot, StoreError> {
         let permit = Arc::clone(&self.free).acquire_owned().await.map_err(|_| closed())?;
         let link = self.links.lock().unwrap_or_else(PoisonError::into_inner).pop().ok_or_else(closed)?;
-        let snapshot = Snapshot {
-            readers: Arc::clone(self),
-            link: Some(link),
-            patient: Cell::new(None),
-            _permit: permit,
-        };
+        let snapshot =
+            Snapshot { readers: Arc::clone(self), link: Some(link), gave_way: None, _permit: permit };
         snapshot.link()?.control("BEGIN").map_err(store_error)?;
         snapshot.link()?.limit().start();
         Ok(snapshot)
@@ -78,11 +73,11 @@ impl Snapshot {
     ///
     /// There is one thread more than cores while it reads, and the kernel would let it have its core for a slice of some milliseconds.
     /// The thread it took that from is the writer's, which has slept for a sync, and everybody waits for that one.
-    pub(crate) fn patient(self) -> Snapshot {
+    pub(crate) fn patient(mut self) -> Snapshot {
         if let Some(link) = &self.link {
             link.limit().stop();
         }
-        self.patient.set(Some(Instant::now()));
+        self.gave_way = Some(Instant::now());
         self
     }
 
@@ -90,13 +85,13 @@ impl Snapshot {
         self.link.as_ref().ok_or_else(closed)
     }
 
-    fn run<T>(&self, body: impl FnOnce(&Link) -> Result<T, StoreError>) -> Result<T, StoreError> {
+    fn run<T>(&mut self, body: impl FnOnce(&Link) -> Result<T, StoreError>) -> Result<T, StoreError> {
         let link = self.link()?;
         link.limit().check()?;
         let done = body(link);
-        if self.patient.get().is_some_and(|since| since.elapsed() >= GIVES_WAY_AFTER) {
+        if self.gave_way.is_some_and(|at| at.elapsed() >= GIVES_WAY_AFTER) {
             std::thread::yield_now();
-            self.patient.set(Some(Instant::now()));
+            self.gave_way = Some(Instant::now());
         }
         done
     }

@@ -165,7 +165,8 @@ pub trait Backend: Send + Sync + 'static {
     /// Who is told of commits; the last one set counts.
     fn listen(&self, listener: Arc<dyn Committed>);
 
-    /// What it has done and who waits in it. It costs a question to the database at the most, and waits for no connection.
+    /// What it has done and who waits in it. It costs a question to the database at the most, and asks none while all connections
+    /// are in use.
     fn activity(&self) -> BoxFuture<'_, Activity>;
 
     /// Takes no more work, ends what is running, closes the database. Idempotent.

@@ -4,7 +4,6 @@
 //! that is of another history is never taken. When something does not come, the lane goes to the log: see
 //! [`lane`](crate::lane).
 
-use std::collections::BTreeMap;
 use std::future::{pending, poll_fn};
 use std::sync::Arc;
 use std::task::Poll;
@@ -21,25 +20,21 @@ use super::queue::Queue;
 use super::share::LaneSet;
 use super::trouble::Trouble;
 use crate::carrier::{self, Arrivals, Carrier, CarrierError, Hint};
-use crate::epochs::{self, Verdict};
+use crate::epochs;
 use crate::fetch::{FetchRefused, Fetched};
 use crate::lane::{Hand, Input, LaneInput, Switch};
+
+mod following;
+use following::{Following, HAND_BYTES_OF_A_LANE, Room};
 
 /// How often the source is asked where its lanes end, while some lane follows the carrier.
 const HEADS_EVERY: Duration = Duration::from_millis(200);
 /// How soon it is asked when a record shows that it may have begun an epoch.
 const HEADS_SOON: Duration = Duration::from_millis(20);
-/// Bytes in hand that each lane of an input can have, and one record more. What is not kept is missed, and read from the log.
-const HAND_BYTES_OF_A_LANE: usize = 64 * 1024;
-/// Bytes in hand of all lanes together up to which a lane can have more than its own. While much is under way, lanes are far from having
-/// equally much of it, and one that falls to the log for that stays there for [`HOLD_MIN`](crate::lane::HOLD_MIN).
-const HANDS_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Arrivals that are taken at once: a turn looks at all lanes, whatever has come.
 const ARRIVALS_AT_ONCE: usize = 100;
 /// Bytes of them, or one arrival: no more than a lane can hold, should all of it be one lane's.
 const ARRIVALS_BYTES_AT_ONCE: usize = HAND_BYTES_OF_A_LANE / 2;
-/// Records of one position, each of another epoch, that are looked at for the one that is ours.
-const SAME_POSITION_MAX: usize = 4;
 
 /// The carrier's side of an input.
 pub(super) struct Carried {
@@ -65,30 +60,6 @@ enum Way {
     Open(Box<dyn Arrivals>),
     /// It ended behind what was last taken.
     Over(CarrierError),
-}
-
-/// One lane.
-struct Following {
-    lane: Lane,
-    /// Whether this instance applies it. Of others nothing is subscribed to, kept, or asked.
-    mine: bool,
-    input: LaneInput,
-    hand: BTreeMap<(Pos, Epoch), (Arc<Record>, Hint)>,
-    bytes: usize,
-    room: Room,
-    /// Where to resume.
-    hint: Option<Hint>,
-}
-
-/// What a lane may have in hand.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Room {
-    /// Nothing: it is stopped.
-    None,
-    /// Its own: it waits, and what it borrowed would stay with it.
-    Own,
-    /// More, as long as all lanes together leave it.
-    Shared,
 }
 
 /// What has come.
@@ -133,9 +104,7 @@ impl Carried {
                 .iter()
                 .map(|&(lane, at)| {
                     let hint = self.hint(lane, hints);
-                    let input = LaneInput::new(at.pos, hint.is_some(), now.into_std());
-                    let (hand, mine) = (BTreeMap::new(), mine.has(lane));
-                    Following { lane, mine, input, hand, bytes: 0, room: Room::Shared, hint }
+                    Following::new((lane, at.pos), mine.has(lane), hint, now)
                 })
                 .collect();
         } else if epoch != self.epoch {
@@ -355,13 +324,8 @@ impl Carried {
 
     /// Whether a lane can have one more record in hand.
     fn has_room(&self, place: usize) -> bool {
-        let Some(Following { bytes, room, .. }) = self.lanes.get(place) else { return false };
-        let all = || self.lanes.iter().map(|following| following.bytes).sum::<usize>();
-        match room {
-            Room::None => false,
-            Room::Own => *bytes < HAND_BYTES_OF_A_LANE,
-            Room::Shared => *bytes < HAND_BYTES_OF_A_LANE || all() < HANDS_BYTES_MAX,
-        }
+        let all = || self.lanes.iter().map(|following| following.bytes).sum();
+        self.lanes.get(place).is_some_and(|following| following.has_room(all))
     }
 
     /// The source has said where its lanes end, in the epoch that was entered.
@@ -440,64 +404,6 @@ fn size(carried: &carrier::Carried) -> usize {
 
 fn ended(next: Option<Result<carrier::Carried, CarrierError>>) -> Result<carrier::Carried, CarrierError> {
     next.unwrap_or_else(|| Err(CarrierError::Unavailable("the subscription is over".to_owned())))
-}
-
-impl Following {
-    /// The next record, if it is in hand.
-    fn next(&self, list: &Epochs, epoch: Epoch, at: Pos) -> Option<(Arc<Record>, Hint)> {
-        let from = (at.next(), Epoch(i64::MIN));
-        let ours = |((pos, of), _): &(&(Pos, Epoch), _)| {
-            epochs::judge(list, self.lane, (epoch, at), (*of, *pos)) == Verdict::Apply
-        };
-        let (_, (record, hint)) = self.hand.range(from..).take(SAME_POSITION_MAX).find(ours)?;
-        Some((Arc::clone(record), hint.clone()))
-    }
-
-    /// Whether there is nothing to do for a lane whose watermark is `at`: most lanes, most of the time.
-    fn rests(&self, at: Pos) -> bool {
-        self.hand.is_empty() && self.input.at() == at && self.input.next_look().is_none()
-    }
-
-    fn keep(&mut self, record: Arc<Record>, hint: Hint) {
-        if !self.input.keeps_records() {
-            return;
-        }
-        let size = record.size();
-        // A repeat may be of another size.
-        if let Some((before, _)) = self.hand.insert((record.pos, record.epoch), (record, hint)) {
-            self.bytes -= before.size();
-        }
-        self.bytes += size;
-    }
-
-    /// From now on it has this room; what was in hand beyond it is missed.
-    fn has(&mut self, room: Room) {
-        if std::mem::replace(&mut self.room, room) == room || room == Room::Shared {
-            return;
-        }
-        let max = if room == Room::None { 0 } else { HAND_BYTES_OF_A_LANE };
-        while self.bytes > max {
-            let Some((_, (record, _))) = self.hand.pop_last() else { break };
-            self.bytes -= record.size();
-        }
-    }
-
-    /// The watermark is `at`: what is at or below it leaves.
-    fn reached(&mut self, at: Pos, now: Instant) {
-        self.input.advanced(at, now.into_std());
-        while let Some(first) = self.hand.first_entry().filter(|first| first.key().0 <= at) {
-            let (record, hint) = first.remove();
-            self.bytes -= record.size();
-            self.hint = Some(hint);
-        }
-    }
-
-    /// Keeps in hand what is to stay.
-    fn forget(&mut self, stays: impl Fn(Lane, (Epoch, Pos)) -> bool) {
-        let lane = self.lane;
-        self.hand.retain(|(pos, epoch), _| stays(lane, (*epoch, *pos)));
-        self.bytes = self.hand.values().map(|(record, _)| record.size()).sum();
-    }
 }
 
 #[cfg(test)]

@@ -78,7 +78,7 @@ async fn job(job: Job) {
     };
     let inline = job.gate.options.inline;
     let multi = turn::runtime().is_some_and(|runtime| runtime.runtime_flavor() == RuntimeFlavor::MultiThread);
-    let fast = job.gate.lock().is_fast();
+    let fast = job.gate.lock().waits.are_short();
     if inline || (multi && fast) {
         closing.commit();
     } else if multi {
@@ -139,7 +139,7 @@ impl Job {
             // Whoever might come stands behind all that the runtime has to do, which is much while consumers wait. The call that is in the
             // group would wait for it; another may be in the next one. Where a sync is dear, those who were told together stay together.
             let holds_up_call = state.group.calls > 0 && state.waiting.has_consumers();
-            if (grew && !holds_up_call) || (comes_again && !(holds_up_call && state.is_fast())) {
+            if (grew && !holds_up_call) || (comes_again && !(holds_up_call && state.waits.are_short())) {
                 return Poll::Ready(Look::Grows);
             }
             if state.expects() && options.inline && *in_vain <= LOOKS_IN_VAIN_MAX {

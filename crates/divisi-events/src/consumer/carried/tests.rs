@@ -3,6 +3,7 @@ use std::future::{pending, ready};
 
 use divisi_store::Timestamp;
 
+use super::following::HANDS_BYTES_MAX;
 use super::*;
 use crate::carrier::{Head, PublishError};
 
