@@ -76,6 +76,12 @@ impl<'t> Fold<'t> {
     pub async fn execute(&mut self, sql: &str, params: &[ValueRef<'_>]) -> Result<u64, StoreError> {
         self.tx.execute(sql, params).await
     }
+
+    /// Runs a statement that changes rows, where nobody asks how many: a server is not waited for; see [`Tx::send`]. What it says against the
+    /// statement fails this event and no other.
+    pub async fn send(&mut self, sql: &str, params: &[ValueRef<'_>]) -> Result<(), StoreError> {
+        self.tx.send(sql, params).await
+    }
 }
 
 impl Deref for Fold<'_> {

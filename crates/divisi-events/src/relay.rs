@@ -32,6 +32,11 @@ pub const BEACON_EVERY: Duration = Duration::from_secs(5);
 pub const RENEW_EVERY: Duration = Duration::from_secs(3);
 /// How long keeping the cursor and giving the lease back may delay a stop.
 pub const LEAVE_WITHIN: Duration = Duration::from_secs(1);
+/// How many answers of the log are published together, while they are full: the carrier is waited for once for all of them, and under load
+/// that, not the log, is what takes time.
+const ANSWERS_AT_ONCE: usize = 4;
+/// Records from which on an answer counts as full: there is more, or will be in a moment.
+const MANY: usize = RECORDS_MAX as usize / 2;
 /// The first pause after a publish that failed; each further failure doubles it.
 pub const PAUSE_MIN: Duration = Duration::from_millis(50);
 /// The longest pause.
@@ -64,6 +69,9 @@ struct Cursor {
     pos: Pos,
     saved: Option<Pos>,
 }
+
+/// The records that are next, lane by lane.
+type Runs = Vec<(Lane, Vec<Arc<Record>>)>;
 
 /// What one step did.
 #[derive(Debug, Default)]
@@ -287,13 +295,7 @@ impl Relay {
 
     /// Publishes what comes next, waiting for it at most `wait`, and keeps the cursor from time to time.
     pub async fn step(&mut self, token: u64, wait: Duration) -> Result<Stepped, RelayError> {
-        let wait_ms = u32::try_from(wait.as_millis()).unwrap_or(u32::MAX);
-        let Some(fetched) = self.ask(RECORDS_MAX, wait_ms).await? else { return Ok(Stepped::default()) };
-        if fetched.epochs.current() > self.epoch {
-            self.enter(&fetched.epochs);
-            return Ok(Stepped::default());
-        }
-        let runs = self.runs(&fetched.records);
+        let Some(runs) = self.next_runs(wait).await? else { return Ok(Stepped::default()) };
         let stepped = self.publish(token, &runs).await;
         match stepped.failed {
             Some(PublishError::Fenced) => return Err(self.fenced()),
@@ -309,6 +311,27 @@ impl Relay {
             self.save(token).await?;
         }
         Ok(stepped)
+    }
+
+    /// What comes next, out of as many answers of the log as are full; none when the lanes have to be looked at anew.
+    async fn next_runs(&mut self, wait: Duration) -> Result<Option<Runs>, RelayError> {
+        let mut wait_ms = u32::try_from(wait.as_millis()).unwrap_or(u32::MAX);
+        let mut runs = Runs::new();
+        for _ in 0..ANSWERS_AT_ONCE {
+            let Some(fetched) = self.ask(&runs, RECORDS_MAX, wait_ms).await? else { return Ok(None) };
+            if fetched.epochs.current() > self.epoch {
+                self.enter(&fetched.epochs);
+                return Ok(None);
+            }
+            self.lengthen(&mut runs, &fetched.records);
+            if fetched.records.len() < MANY {
+                break;
+            }
+            wait_ms = 0;
+        }
+        // The lane that had its turn longest ago is asked for first the next time.
+        self.lanes.sort_by_key(|cursor| runs.iter().any(|(lane, _)| *lane == cursor.lane));
+        Ok(Some(runs))
     }
 
     /// Tells readers of the carrier what the source's epochs and heads are.
@@ -335,19 +358,24 @@ impl Relay {
     /// Heads and epochs, no records.
     async fn look(&mut self) -> Result<Fetched, RelayError> {
         loop {
-            if let Some(log) = self.ask(0, 0).await? {
+            if let Some(log) = self.ask(&Runs::new(), 0, 0).await? {
                 return Ok(log);
             }
         }
     }
 
-    /// Asks the log; `None` when a lane was raised to its floor and is to be asked again.
-    async fn ask(&mut self, max_records: u32, wait_ms: u32) -> Result<Option<Fetched>, RelayError> {
+    /// Asks the log for what comes behind `runs`; `None` when a lane was raised to its floor and is to be asked again.
+    async fn ask(
+        &mut self,
+        runs: &Runs,
+        max_records: u32,
+        wait_ms: u32,
+    ) -> Result<Option<Fetched>, RelayError> {
         let epoch = self.epoch;
         let want = |cursor: &Cursor| LaneWanted {
             lane: cursor.lane,
             epoch,
-            pos: cursor.pos,
+            pos: end_of(runs, cursor),
             applied: cursor.saved.unwrap_or_default().min(cursor.pos),
         };
         let fetch = Fetch {
@@ -379,26 +407,21 @@ impl Relay {
         self.epoch = list.current();
     }
 
-    /// The records that are next, lane by lane, in the order of the lanes' turns; the lane that had its turn longest
-    /// ago is asked for first the next time.
-    fn runs(&mut self, records: &[Arc<Record>]) -> Vec<(Lane, Vec<Arc<Record>>)> {
-        let mut runs: Vec<(Lane, Vec<Arc<Record>>)> = Vec::new();
+    /// Puts behind `runs` the records that are next there.
+    fn lengthen(&self, runs: &mut Runs, records: &[Arc<Record>]) {
         for record in records {
             let Some(cursor) = self.lanes.iter().find(|cursor| cursor.lane == record.lane) else { continue };
-            let run = match runs.iter_mut().position(|(lane, _)| *lane == record.lane) {
-                Some(n) => &mut runs[n].1,
-                None => &mut runs.push_mut((record.lane, Vec::new())).1,
-            };
-            if record.pos == run.last().map_or(cursor.pos, |last| last.pos).next() {
-                run.push(Arc::clone(record));
+            if record.pos != end_of(runs, cursor).next() {
+                continue;
+            }
+            match runs.iter_mut().position(|(lane, _)| *lane == record.lane) {
+                Some(n) => runs[n].1.push(Arc::clone(record)),
+                None => runs.push((record.lane, vec![Arc::clone(record)])),
             }
         }
-        runs.retain(|(_, run)| !run.is_empty());
-        self.lanes.sort_by_key(|cursor| runs.iter().any(|(lane, _)| *lane == cursor.lane));
-        runs
     }
 
-    async fn publish(&mut self, token: u64, runs: &[(Lane, Vec<Arc<Record>>)]) -> Stepped {
+    async fn publish(&mut self, token: u64, runs: &Runs) -> Stepped {
         let source = self.store.service().clone();
         let sent = runs
             .iter()
@@ -447,6 +470,12 @@ impl Relay {
     fn cursor_error(&self, source: StoreError) -> RelayError {
         RelayError::Cursor { topic: self.topic.clone(), source }
     }
+}
+
+/// Where a lane ends in `runs`, or where it stands if they have none of it.
+fn end_of(runs: &Runs, cursor: &Cursor) -> Pos {
+    let run = runs.iter().find(|(lane, _)| *lane == cursor.lane);
+    run.and_then(|(_, run)| run.last()).map_or(cursor.pos, |last| last.pos)
 }
 
 /// How many of `sent` records are done with: those before the first that was not acknowledged.

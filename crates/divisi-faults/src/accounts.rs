@@ -26,7 +26,7 @@ impl Accounts for AccountsService {
                 for account in 0..opening.accounts {
                     let entry = Entry { account, version: 1, balance: opening.balance };
                     let sql = "INSERT INTO accounts (id, version, balance) VALUES ($1, $2, $3)";
-                    tx.execute(sql, params![account, entry.version, entry.balance]).await?;
+                    tx.send(sql, params![account, entry.version, entry.balance]).await?;
                     tx.emit(changed(&entry, "opening", opening.balance));
                     entries.push(entry);
                 }

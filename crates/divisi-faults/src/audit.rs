@@ -42,20 +42,20 @@ impl Balances for AuditService {
 async fn changed(tx: &mut Tx, event: &BalanceChanged) -> Result<(), Failure> {
     let sql = "INSERT INTO audited (account, version, n_changed, n_booked) VALUES ($1, $2, 1, 0) \
                ON CONFLICT (account, version) DO UPDATE SET n_changed = audited.n_changed + 1";
-    tx.execute(sql, params![event.account, event.version]).await?;
+    tx.send(sql, params![event.account, event.version]).await?;
     Ok(())
 }
 
 async fn booked(tx: &mut Tx, event: &Booked) -> Result<(), Failure> {
     let sql = "INSERT INTO audited (account, version, n_changed, n_booked) VALUES ($1, $2, 0, 1) \
                ON CONFLICT (account, version) DO UPDATE SET n_booked = audited.n_booked + 1";
-    tx.execute(sql, params![event.account, event.version]).await?;
+    tx.send(sql, params![event.account, event.version]).await?;
     Ok(())
 }
 
 async fn fold(fold: &mut Fold<'_>, event: &BalanceChanged) -> Result<(), Failure> {
     let sql = "INSERT INTO balances (account, version, balance) VALUES ($1, $2, $3) \
                ON CONFLICT (account) DO UPDATE SET version = excluded.version, balance = excluded.balance";
-    fold.execute(sql, params![event.account, event.version, event.balance]).await?;
+    fold.send(sql, params![event.account, event.version, event.balance]).await?;
     Ok(())
 }

@@ -13,12 +13,15 @@ const TOPIC: &str = "DV003";
 /// `divisi_append` and `divisi_stage`: another process has the service the other way.
 const OTHER_WAY: &str = "DV004";
 
+/// A parameter that its statement does not take.
+pub(crate) const UNFIT: &str = "a value has a type that its column does not take";
+
 /// Says what kind of trouble `error` is. The driver's own words stay in the chain, and no password is among them.
 pub(crate) fn store_error(error: Error) -> StoreError {
     let (kind, sentence) = match error.as_db_error() {
         Some(db) => of_database(db),
         None if is_lost(&error) => (StoreErrorKind::Busy, "the connection to the database was lost"),
-        None => (StoreErrorKind::Type, "a value has a type that its column does not take"),
+        None => (StoreErrorKind::Type, UNFIT),
     };
     StoreError::new(kind, sentence).with_source(error)
 }
@@ -92,7 +95,7 @@ fn of_database(error: &DbError) -> (StoreErrorKind, &'static str) {
             Some("08" | "57") => (StoreErrorKind::Busy, "the database is not reachable, or goes down"),
             Some("40") => (StoreErrorKind::Conflict, "a race with another transaction was lost"),
             Some("23") => (StoreErrorKind::Constraint, "a constraint of a table was broken"),
-            Some("22") => (StoreErrorKind::Type, "a value has a type that its column does not take"),
+            Some("22") => (StoreErrorKind::Type, UNFIT),
             Some("42" | "0A" | "25" | "2D" | "3F" | "3D") => {
                 (StoreErrorKind::Statement, "the statement is wrong")
             }

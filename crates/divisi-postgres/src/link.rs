@@ -3,8 +3,9 @@
 //! Whatever way a transaction ends (an answer, an error, a panic, a future that is dropped at any point), the next one
 //! that gets the connection finds it outside a transaction, or does not get it.
 
-use std::future::{Future, poll_fn};
-use std::pin::{Pin, pin};
+use std::future::Future;
+use std::mem;
+use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -13,13 +14,14 @@ use deadpool_postgres::{Client, Object};
 use divisi_store::backend::{Question, TwoAnswers};
 use divisi_store::{Row, StoreError, StoreErrorKind, ValueRef};
 use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::timeout;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Error, Statement};
 
-use crate::error::{is_fatal, is_lost, is_stale_plan, store_error};
+use crate::error::{is_lost, is_stale_plan, store_error};
+use crate::later::{self, Later, Trouble};
 use crate::options::Options;
 use crate::scan;
+use crate::trip::{Sent, Silent};
 use crate::value::{Bound, Found};
 
 /// How many prepared statements a connection keeps; when there are more it begins anew.
@@ -30,6 +32,8 @@ pub(crate) struct Link {
     /// None once it has been given back.
     client: Option<Client>,
     state: State,
+    /// What goes with the next statement that is waited for.
+    later: Later,
     /// How long an answer may take: the server's own limit, and then as long as a silent peer is borne.
     patience: Duration,
     /// Whether an answer took longer.
@@ -97,7 +101,8 @@ impl Link {
 
     fn bare(client: Client, begin: &'static str, options: &Options) -> Link {
         let patience = options.statement_timeout.saturating_add(options.silence_timeout);
-        Link { client: Some(client), state: State::Fresh(begin), patience, silent: false, permits: None }
+        let state = State::Fresh(begin);
+        Link { client: Some(client), state, later: Later::default(), patience, silent: false, permits: None }
     }
 
     /// Begins a transaction on `client`, on a connection that the server has for certain. Without one, the permits come
@@ -149,6 +154,29 @@ impl Link {
         let bound = bind(&statement, params)?;
         let bound = borrowed(&bound);
         self.run(async |client: &Client| client.execute(&statement, &bound).await).await
+    }
+
+    /// Leaves a service's statement to the next one that is waited for. It changes rows and nothing else: what comes next is prepared before
+    /// this one is sent. With `one_row` it must change one, no more and no less.
+    pub(crate) async fn send(
+        &mut self,
+        sql: &str,
+        params: &[ValueRef<'_>],
+        one_row: bool,
+    ) -> Result<(), StoreError> {
+        let statement = self.prepare_here(sql).await?;
+        self.later.push(sql, statement, params, one_row)?;
+        if self.later.is_due() { self.deliver().await } else { Ok(()) }
+    }
+
+    /// Sends what waits to be sent, and waits for it.
+    async fn deliver(&mut self) -> Result<(), StoreError> {
+        self.run(async |_: &Client| Ok(())).await
+    }
+
+    /// Forgets what waits to be sent, since it would be undone.
+    pub(crate) fn forget_later(&mut self) {
+        self.later = Later::default();
     }
 
     /// Runs a service's query; its rows.
@@ -226,16 +254,20 @@ impl Link {
     }
 
     async fn prepare_here(&mut self, sql: &str) -> Result<Statement, StoreError> {
-        self.run(async |client: &Client| {
-            if client.statement_cache.size() >= STATEMENTS_KEPT {
-                client.statement_cache.clear();
-            }
-            client.prepare_cached(sql).await
-        })
-        .await
+        let client = match self.client.as_ref() {
+            Some(client) if self.state == State::Open => client,
+            _ => return Err(ended()),
+        };
+        if client.statement_cache.size() >= STATEMENTS_KEPT {
+            client.statement_cache.clear();
+        }
+        // One that is prepared already is there at once, and makes no trip.
+        self.state = State::InFlight;
+        let prepared = Sent::now(client.prepare_cached(sql)).await.within(self.patience).await;
+        self.settle(prepared.map(|prepared| prepared.map_err(Trouble::Statement)))
     }
 
-    /// Sends something and waits for the answer.
+    /// Sends something, behind what waits to be sent, and waits for the answer.
     pub(crate) async fn run<T>(
         &mut self,
         body: impl AsyncFnOnce(&Client) -> Result<T, Error>,
@@ -247,27 +279,51 @@ impl Link {
         };
         let Some(client) = self.client.as_ref() else { return Err(ended()) };
         self.state = State::InFlight;
-        let work = async {
-            let Some(begin) = begin else { return body(client).await };
-            // Polled first, so sent first.
-            let (begun, done) = tokio::join!(biased; client.batch_execute(begin), body(client));
-            begun.and(done)
+        let (later, patience) = (mem::take(&mut self.later), self.patience);
+        let trip = async {
+            let begun = match begin {
+                Some(begin) => Some(Sent::now(client.batch_execute(begin)).await),
+                None => None,
+            };
+            let sent = later.send(client).await;
+            let done = Sent::now(body(client)).await;
+            let begun = match begun {
+                Some(begun) => begun.within(patience).await?.map_err(Trouble::Statement),
+                None => Ok(()),
+            };
+            let sent = later::answers(sent, patience).await?;
+            let done = done.within(patience).await?.map_err(Trouble::Statement);
+            // A connection that was lost matters more than what failed before.
+            let lost = done.as_ref().is_err_and(Trouble::is_lost);
+            Ok(if lost { done } else { begun.and(sent).and(done) })
         };
-        let Ok(done) = timeout(self.patience, work).await else {
+        let done = trip.await;
+        self.settle(done)
+    }
+
+    /// What an answer says of the transaction.
+    fn settle<T>(&mut self, done: Result<Result<T, Trouble<'_>>, Silent>) -> Result<T, StoreError> {
+        let Ok(done) = done else {
             (self.state, self.silent) = (State::Broken, true);
-            let message = format!("the database has not answered for {:?}", self.patience);
-            return Err(StoreError::new(StoreErrorKind::Busy, message));
+            return Err(self.was_silent());
         };
-        if done.as_ref().is_err_and(is_stale_plan) {
+        let Some(client) = self.client.as_ref() else { return Err(ended()) };
+        let error = done.as_ref().err().and_then(Trouble::error);
+        if error.is_some_and(is_stale_plan) {
             client.statement_cache.clear();
         }
-        let lost = done.as_ref().is_err_and(is_lost) || client.is_closed();
+        let lost = error.is_some_and(is_lost) || client.is_closed();
         self.state = if lost { State::Broken } else { State::Open };
-        done.map_err(store_error)
+        done.map_err(StoreError::from)
+    }
+
+    fn was_silent(&self) -> StoreError {
+        let message = format!("the database has not answered for {:?}", self.patience);
+        StoreError::new(StoreErrorKind::Busy, message)
     }
 
     /// Ends the transaction well: `last`, and COMMIT right behind it without waiting for its answer, so that what it
-    /// locks is held for as short as may be.
+    /// locks is held for as short as may be; before both, what waits to be sent.
     ///
     /// COMMIT follows only what was really sent, and the server commits nothing behind a statement that failed.
     pub(crate) async fn commit<T>(
@@ -284,46 +340,67 @@ impl Link {
             return Ending::Undone(StoreError::new(StoreErrorKind::Busy, message));
         }
         self.state = State::InFlight;
-        let mut last = pin!(last(client));
-        let at_once = poll_once(last.as_mut()).await;
-        if let Some(Err(error)) = at_once {
-            // It was not sent, so neither is COMMIT.
-            self.state = if is_lost(&error) { State::Broken } else { State::Open };
-            return Ending::Undone(store_error(error));
-        }
-        let last = async {
-            match at_once {
-                Some(done) => done,
-                None => last.await,
-            }
-        };
+        let later = mem::take(&mut self.later);
+        let sent = later.send(client).await;
+        let last = Sent::now(last(client)).await;
+        // COMMIT follows only what was really sent.
+        let is_sent = sent.iter().all(|(_, sent)| sent.is_sent()) && last.is_sent();
         // In a transaction that failed, COMMIT alone would roll back and call it a success; what stands before it fails
         // there. It also takes the limit off a COMMIT that waits for a standby: cut short, it would be acknowledged
         // without it.
-        let commit = client.batch_execute("SET LOCAL statement_timeout TO 0; COMMIT");
-        match tokio::join!(biased; last, commit) {
-            (Ok(value), Ok(())) => {
+        let commit = match is_sent {
+            true => Some(Sent::now(client.batch_execute("SET LOCAL statement_timeout TO 0; COMMIT")).await),
+            false => None,
+        };
+        let answers = async {
+            let sent = later::answers(sent, self.patience).await?;
+            let last = last.within(self.patience).await?.map_err(Trouble::Statement);
+            let commit = match commit {
+                Some(commit) => Some(commit.answer().await),
+                None => None,
+            };
+            Ok((sent.and(last), commit))
+        };
+        let (done, commit) = match answers.await {
+            Ok(answers) => answers,
+            Err(Silent) => {
+                self.state = State::Broken;
+                return Ending::Unknown(self.was_silent());
+            }
+        };
+        match (done, commit) {
+            (Ok(value), Some(Ok(()))) => {
                 self.state = State::Ended;
                 Ending::Committed(value)
             }
-            // The server ended the session at the statement before COMMIT, and came no further.
-            (Err(error), Err(_)) if error.as_db_error().is_some_and(is_fatal) => {
-                self.state = State::Broken;
-                Ending::Undone(store_error(error))
+            (Ok(_), None) => Ending::Undone(ended()),
+            (Err(trouble), None) => {
+                self.state = if trouble.is_lost() { State::Broken } else { State::Open };
+                Ending::Undone(trouble.into())
             }
-            (_, Err(error)) if is_lost(&error) => {
+            // The server ended the session at a statement before COMMIT, and came no further.
+            (Err(trouble), Some(Err(_))) if trouble.is_fatal() => {
+                self.state = State::Broken;
+                Ending::Undone(trouble.into())
+            }
+            (_, Some(Err(error))) if is_lost(&error) => {
                 self.state = State::Broken;
                 Ending::Unknown(store_error(error))
             }
             // The server undoes all of it when a statement fails, or COMMIT itself does.
-            (Err(error), Err(_)) | (Ok(_), Err(error)) => {
+            (Err(trouble), Some(Err(_))) => {
+                self.state = State::Open;
+                Ending::Undone(trouble.into())
+            }
+            (Ok(_), Some(Err(error))) => {
                 self.state = State::Open;
                 Ending::Undone(store_error(error))
             }
-            // A server that commits behind a failure is not one that can be reasoned about.
-            (Err(error), Ok(())) => {
+            // A server that commits behind a failure is not one that can be reasoned about; and a row that the transaction had locked
+            // and that is gone is damage, which was committed.
+            (Err(trouble), Some(Ok(()))) => {
                 self.state = State::Broken;
-                Ending::Unknown(store_error(error))
+                Ending::Unknown(trouble.into())
             }
         }
     }
@@ -333,6 +410,7 @@ impl Link {
         match self.state {
             State::Fresh(_) => self.state = State::Ended,
             State::Open => {
+                self.forget_later();
                 let undone = self.batch("ROLLBACK").await;
                 self.state = if undone.is_ok() { State::Ended } else { State::Broken };
             }
@@ -362,15 +440,6 @@ impl Drop for Link {
             State::InFlight | State::Broken => drop(Object::take(client)),
         }
     }
-}
-
-/// Polls a future once, so that what it sends is sent; its outcome if it has one already.
-async fn poll_once<T>(mut future: Pin<&mut impl Future<Output = T>>) -> Option<T> {
-    poll_fn(|task| match future.as_mut().poll(task) {
-        Poll::Ready(done) => Poll::Ready(Some(done)),
-        Poll::Pending => Poll::Ready(None),
-    })
-    .await
 }
 
 pub(crate) fn bind<'a>(statement: &Statement, params: &[ValueRef<'a>]) -> Result<Vec<Bound<'a>>, StoreError> {

@@ -28,6 +28,13 @@ pub(crate) fn is_allowed(sql: &str) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// Whether a statement changes rows and nothing else, as its first word says.
+pub(crate) fn is_of_rows(sql: &str) -> bool {
+    const OF_ROWS: [&str; 5] = ["insert", "update", "delete", "merge", "with"];
+    let first = Words(sql).next().unwrap_or_default();
+    OF_ROWS.iter().any(|word| first.eq_ignore_ascii_case(word))
+}
+
 /// The words at the beginning of a text, comments passed over; something else ends them.
 struct Words<'a>(&'a str);
 

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use deadpool_postgres::Client;
-use divisi_store::backend::{CommitError, Question, TwoAnswers, one_row};
+use divisi_store::backend::{CommitError, Question, TwoAnswers, not_one_row};
 use divisi_store::{
-    BoxFuture, Draft, Isolation, Position, Record, Row, Session, StoreError, StoreErrorKind, Value, ValueRef,
+    BoxFuture, Draft, Isolation, Position, Record, Row, Session, StoreError, StoreErrorKind, ValueRef,
     failpoint,
 };
 use tokio_postgres::{Error, Statement};
@@ -14,9 +14,9 @@ use tokio_postgres::{Error, Statement};
 use crate::core::Core;
 use crate::epochs::{BEGIN, Reason};
 use crate::error::{OTHER_LIFE, code};
-use crate::link::{Ending, Link, bind, borrowed};
+use crate::link::{Ending, Link};
 use crate::outbox::{self, Columns, Numbers};
-use crate::value::Bound;
+use crate::scan;
 
 /// Begins a snapshot.
 pub(crate) const SNAPSHOT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
@@ -52,19 +52,10 @@ pub(crate) struct Transaction {
     begin: &'static str,
     /// Whether its events get their numbers behind COMMIT.
     stages: bool,
-    /// What goes with COMMIT.
-    last: Option<Last>,
-}
-
-/// A statement that changes one row, and goes with COMMIT.
-struct Last {
-    sql: &'static str,
-    params: Vec<Value>,
 }
 
 /// What goes to the server together with COMMIT, prepared.
 struct End<'a> {
-    last: Option<(Statement, Vec<Bound<'a>>)>,
     append: Option<(Statement, Columns<'a>)>,
     /// Whether events are put down without numbers.
     staged: bool,
@@ -74,11 +65,11 @@ impl Transaction {
     /// One that `link` opens with the BEGIN of `isolation`.
     pub(crate) fn new(link: Link, core: Arc<Core>, isolation: Isolation) -> Transaction {
         let (begin, stages) = (begin(isolation), isolation.is_strict());
-        Transaction { link, core, writes: true, begin, stages, last: None }
+        Transaction { link, core, writes: true, begin, stages }
     }
 
     pub(crate) fn snapshot(link: Link, core: Arc<Core>) -> Transaction {
-        Transaction { link, core, writes: false, begin: SNAPSHOT, stages: false, last: None }
+        Transaction { link, core, writes: false, begin: SNAPSHOT, stages: false }
     }
 
     /// Whether the first statement is to be sent once more, on another connection: the server had closed the one that it
@@ -133,19 +124,7 @@ impl Transaction {
         }
     }
 
-    async fn prepare_end<'a>(
-        &mut self,
-        last: Option<&'a Last>,
-        drafts: &'a [Draft],
-    ) -> Result<End<'a>, StoreError> {
-        let last = match last {
-            Some(Last { sql, params }) => {
-                let statement = self.opened(sql).await?;
-                let bound = bind(&statement, &params.iter().map(Value::borrowed).collect::<Vec<_>>())?;
-                Some((statement, bound))
-            }
-            None => None,
-        };
+    async fn prepare_end<'a>(&mut self, drafts: &'a [Draft]) -> Result<End<'a>, StoreError> {
         let columns = Columns::new(drafts, &self.core.ends)?;
         let staged = self.stages;
         let statement = if staged { columns.stage_statement() } else { columns.statement() };
@@ -153,7 +132,7 @@ impl Transaction {
             Some(append) => Some((self.opened(append).await?, columns)),
             None => None,
         };
-        Ok(End { last, append, staged })
+        Ok(End { append, staged })
     }
 
     async fn append_and_commit(&mut self, drafts: Vec<Draft>) -> Result<Vec<Arc<Record>>, CommitError> {
@@ -165,17 +144,15 @@ impl Transaction {
             let error = StoreError::new(StoreErrorKind::Other, "failpoint commit.before");
             return Err(CommitError::DidNotHappen(error));
         }
-        let last = self.last.take();
-        if drafts.is_empty() && last.is_none() && self.link.is_fresh() {
+        if drafts.is_empty() && self.link.is_fresh() {
             // It did nothing and saw nothing.
             return Ok(Vec::new());
         }
-        let end = self.prepare_end(last.as_ref(), &drafts).await.map_err(CommitError::DidNotHappen)?;
+        let end = self.prepare_end(&drafts).await.map_err(CommitError::DidNotHappen)?;
         let numbers = self.link.commit(async |client: &Client| end.send(client).await).await;
         let numbers = match numbers {
-            Ending::Committed((changed, numbers)) => {
+            Ending::Committed(numbers) => {
                 self.core.n_committed.fetch_add(1, Ordering::Relaxed);
-                one_row(changed).map_err(CommitError::MayHaveHappened)?;
                 numbers
             }
             Ending::Undone(error) => return Err(CommitError::DidNotHappen(error)),
@@ -220,21 +197,22 @@ impl Session for Transaction {
         Box::pin(async move { first_or_again!(self, self.link.query_two(first, second).await) })
     }
 
-    fn execute_last<'a>(
+    /// The first statement of a transaction is waited for: it shows whether the server still has the connection, and goes once more on another
+    /// one if it has not. So is what does more than change rows: what comes next is prepared before this one is sent.
+    fn send<'a>(
         &'a mut self,
-        sql: &'static str,
+        sql: &'a str,
         params: &'a [ValueRef<'a>],
+        one_row: bool,
     ) -> BoxFuture<'a, Result<(), StoreError>> {
         Box::pin(async move {
-            let next = Last { sql, params: params.iter().map(ValueRef::owned).collect() };
-            // One goes with COMMIT: the one before goes now.
-            match self.last.replace(next) {
-                Some(Last { sql, params }) => {
-                    let params: Vec<ValueRef<'_>> = params.iter().map(Value::borrowed).collect();
-                    one_row(self.execute(sql, &params).await?)
-                }
-                None => Ok(()),
+            if self.link.is_fresh() || !scan::is_of_rows(sql) {
+                let n_rows = self.execute(sql, params).await?;
+                return if one_row && n_rows != 1 { Err(not_one_row(n_rows)) } else { Ok(()) };
             }
+            scan::is_allowed(sql)?;
+            let sent = self.link.send(sql, params, one_row).await;
+            self.after(sent)
         })
     }
 
@@ -253,6 +231,10 @@ impl Session for Transaction {
             } else {
                 "ROLLBACK TO SAVEPOINT divisi_nested; RELEASE SAVEPOINT divisi_nested"
             };
+            if !keep {
+                // They are of the part that is undone: whatever was sent before it went with its savepoint.
+                self.link.forget_later();
+            }
             self.batch(sql).await
         })
     }
@@ -281,21 +263,13 @@ impl Session for Transaction {
 }
 
 impl End<'_> {
-    /// Sends both, the row first, when it is polled first; what cannot be sent is an error at once, before COMMIT goes. How many rows were
-    /// changed, and the numbers.
-    async fn send(&self, client: &Client) -> Result<(u64, Numbers), Error> {
-        let change = async {
-            let Some((statement, params)) = &self.last else { return Ok(1) };
-            client.execute(statement, &borrowed(params)).await
-        };
-        let append = async {
-            let Some((statement, columns)) = &self.append else { return Ok(Numbers::none()) };
-            if self.staged {
-                columns.stage(client, statement).await
-            } else {
-                columns.append(client, statement).await
-            }
-        };
-        tokio::try_join!(biased; change, append)
+    /// Appends the events; what cannot be sent is an error at once, before COMMIT goes. Their numbers.
+    async fn send(&self, client: &Client) -> Result<Numbers, Error> {
+        let Some((statement, columns)) = &self.append else { return Ok(Numbers::none()) };
+        if self.staged {
+            columns.stage(client, statement).await
+        } else {
+            columns.append(client, statement).await
+        }
     }
 }

@@ -209,14 +209,21 @@ pub trait Session: Send {
         })
     }
 
-    /// Runs a statement of the framework that changes one row, which the transaction holds locked, now or together with COMMIT: nothing
-    /// that the transaction does after it may depend on that row, and no savepoint is open.
-    fn execute_last<'a>(
+    /// Runs a statement whose count of rows nobody asks for, now or together with the next statement that is waited for, or with COMMIT:
+    /// in its order. That it failed may show there, and then the transaction commits nothing. With `one_row` it must change one row, which
+    /// the transaction holds locked.
+    fn send<'a>(
         &'a mut self,
-        sql: &'static str,
+        sql: &'a str,
         params: &'a [ValueRef<'a>],
+        one_row: bool,
     ) -> BoxFuture<'a, Result<(), StoreError>> {
-        Box::pin(async move { one_row(self.execute(sql, params).await?) })
+        Box::pin(async move {
+            match self.execute(sql, params).await? {
+                n_rows if one_row && n_rows != 1 => Err(not_one_row(n_rows)),
+                _ => Ok(()),
+            }
+        })
     }
 
     /// Opens a savepoint inside the transaction.
@@ -251,15 +258,10 @@ pub enum CommitError {
     MayHaveHappened(#[source] StoreError),
 }
 
-/// What [`Session::execute_last`] makes of the number of rows that it changed.
-pub fn one_row(n_rows: u64) -> Result<(), StoreError> {
-    match n_rows {
-        1 => Ok(()),
-        n => {
-            let message = format!("a row that the transaction had locked is gone: {n} rows were changed");
-            Err(StoreError::new(StoreErrorKind::Corrupt, message))
-        }
-    }
+/// What [`Session::send`] says where it should have changed one row.
+pub fn not_one_row(n_rows: u64) -> StoreError {
+    let message = format!("a row that the transaction had locked is gone: {n_rows} rows were changed");
+    StoreError::new(StoreErrorKind::Corrupt, message)
 }
 
 impl StoreName {

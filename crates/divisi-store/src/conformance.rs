@@ -32,8 +32,9 @@ pub use transactions::{
     a_part_that_fails_hides_no_refused_event, a_read_cannot_write, a_read_sees_one_state,
     a_refusal_changes_nothing, a_transaction_inside_another_is_refused, rows_and_events_commit_together,
     two_statements_in_one_text_are_refused, values_come_back_as_they_were,
-    waiting_is_refused_where_nothing_can_wait, what_is_committed_and_who_waits_is_counted,
-    what_is_left_to_the_end_commits_with_the_rest, what_is_too_large_is_refused,
+    waiting_is_refused_where_nothing_can_wait, what_a_part_sends_is_the_parts,
+    what_is_committed_and_who_waits_is_counted, what_is_sent_commits_with_the_rest,
+    what_is_too_large_is_refused,
 };
 
 use crate::backend::Stores;
@@ -42,7 +43,8 @@ use crate::backend::Stores;
 pub async fn store_suite(stores: &dyn Stores) {
     rows_and_events_commit_together(stores).await;
     a_refusal_changes_nothing(stores).await;
-    what_is_left_to_the_end_commits_with_the_rest(stores).await;
+    what_is_sent_commits_with_the_rest(stores).await;
+    what_a_part_sends_is_the_parts(stores).await;
     a_nested_part_that_fails_takes_its_events_along(stores).await;
     a_panic_undoes_everything(stores).await;
     a_dropped_transaction_is_whole_or_nothing(stores).await;

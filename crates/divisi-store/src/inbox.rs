@@ -102,7 +102,7 @@ impl Inbox {
         let [consumer, source, topic] = self.of();
         for lane in (0..lanes).map(Lane) {
             let params = [consumer, source, topic, lane.to_value(), now.to_value()];
-            tx.execute(DECLARE, &params).await?;
+            tx.send(DECLARE, &params).await?;
         }
         Ok(())
     }
@@ -148,7 +148,7 @@ impl Inbox {
         Ok((Watermark { epoch, pos }, answer))
     }
 
-    /// Moves one watermark, which the transaction has locked. It may go with COMMIT: nothing that comes after it may read the row.
+    /// Moves one watermark, which the transaction has locked. It goes with COMMIT, if nothing is waited for before.
     pub async fn advance(
         &self,
         tx: &mut Tx,
@@ -160,7 +160,7 @@ impl Inbox {
         let [consumer, source, topic] = self.of();
         let row = [lane.to_value(), to.epoch.to_value(), to.pos.to_value(), hint.to_value(), now.to_value()];
         let [lane, epoch, pos, hint, now] = row;
-        tx.execute_last(ADVANCE, &[consumer, source, topic, lane, epoch, pos, hint, now]).await
+        tx.send_one(ADVANCE, &[consumer, source, topic, lane, epoch, pos, hint, now]).await
     }
 
     /// Where to resume each lane on a carrier; never trusted.
@@ -184,14 +184,14 @@ impl Inbox {
     /// with.
     pub async fn replace_epochs(&self, tx: &mut Tx, epochs: &Epochs) -> Result<(), StoreError> {
         let [consumer, source, topic] = self.of();
-        tx.execute(FORGET_KNOWN, &self.of()).await?;
-        tx.execute(FORGET_FORKS, &self.of()).await?;
+        tx.send(FORGET_KNOWN, &self.of()).await?;
+        tx.send(FORGET_FORKS, &self.of()).await?;
         for epoch in &epochs.known {
-            tx.execute(STORE_KNOWN, &[consumer, source, topic, epoch.to_value()]).await?;
+            tx.send(STORE_KNOWN, &[consumer, source, topic, epoch.to_value()]).await?;
         }
         for Fork { lane, epoch, fork } in &epochs.forks {
             let params = [consumer, source, topic, lane.to_value(), epoch.to_value(), fork.to_value()];
-            tx.execute(STORE_FORK, &params).await?;
+            tx.send(STORE_FORK, &params).await?;
         }
         Ok(())
     }

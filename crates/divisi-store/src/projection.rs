@@ -67,7 +67,7 @@ pub async fn read_again(tx: &mut Tx, name: &str) -> Result<ProjectionRow, StoreE
 
 /// Version `version`, of `shape`, is being built.
 pub async fn build(tx: &mut Tx, name: &str, version: u32, shape: u32) -> Result<(), StoreError> {
-    tx.execute(BUILD, params![name, version, shape]).await.map(drop)
+    tx.send(BUILD, params![name, version, shape]).await
 }
 
 /// The row, locked until the transaction ends: no other instance decides about versions meanwhile.
@@ -80,17 +80,17 @@ pub async fn hold(tx: &mut Tx, name: &str) -> Result<ProjectionRow, StoreError> 
 /// any more.
 pub async fn flipping(tx: &mut Tx, name: &str, version: u32, flipping: bool) -> Result<(), StoreError> {
     let state = if flipping { "flipping" } else { "building" };
-    tx.execute(STATE, params![name, state, version]).await.map(drop)
+    tx.send(STATE, params![name, state, version]).await
 }
 
 /// The version that was being built is the active one now; the one before is kept for a while. Nothing where it is not being built any
 /// more.
 pub async fn flip(tx: &mut Tx, name: &str, version: u32) -> Result<(), StoreError> {
     let until = Timestamp(tx.now().0.saturating_add(PREVIOUS_KEPT_MICROS));
-    tx.execute(FLIP, params![name, until, version]).await.map(drop)
+    tx.send(FLIP, params![name, until, version]).await
 }
 
 /// The version before is gone.
 pub async fn forget_previous(tx: &mut Tx, name: &str) -> Result<(), StoreError> {
-    tx.execute(FORGET, params![name]).await.map(drop)
+    tx.send(FORGET, params![name]).await
 }

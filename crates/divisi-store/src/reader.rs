@@ -62,7 +62,7 @@ pub async fn register(tx: &mut Tx, reader: &str, topic: &str, lanes: u16) -> Res
     let sql = "INSERT INTO divisi_reader (reader, topic, lane, epoch, pos, seen_at) VALUES ($1, $2, $3, 0, 0, $4) \
                ON CONFLICT DO NOTHING";
     for lane in (0..lanes).map(Lane) {
-        tx.execute(sql, params![reader, topic, lane, now]).await?;
+        tx.send(sql, params![reader, topic, lane, now]).await?;
     }
     Ok(())
 }
@@ -79,7 +79,7 @@ pub async fn tell(
                ON CONFLICT (reader, topic, lane) DO UPDATE \
                SET epoch = excluded.epoch, pos = excluded.pos, seen_at = excluded.seen_at";
     for (lane, epoch, pos) in lanes {
-        tx.execute(sql, params![reader, topic, lane, epoch, pos, now]).await?;
+        tx.send(sql, params![reader, topic, lane, epoch, pos, now]).await?;
     }
     Ok(())
 }
@@ -88,7 +88,7 @@ pub async fn tell(
 pub async fn seen(tx: &mut Tx, reader: &str, topic: &str) -> Result<(), StoreError> {
     let now = tx.now();
     let sql = "UPDATE divisi_reader SET seen_at = $3 WHERE reader = $1 AND topic = $2";
-    tx.execute(sql, params![reader, topic, now]).await.map(drop)
+    tx.send(sql, params![reader, topic, now]).await
 }
 
 /// Forgets a reader, so that retention no longer waits for it; how many rows it had. An operator's decision: the

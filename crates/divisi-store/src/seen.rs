@@ -35,7 +35,7 @@ pub async fn claim(tx: &mut Tx, keyed: &Keyed) -> Result<Claim, StoreError> {
 /// Keeps the answer of this transaction.
 pub async fn keep(tx: &mut Tx, keyed: &Keyed, answer: &Bytes) -> Result<(), StoreError> {
     let sql = "UPDATE divisi_seen SET result = $3 WHERE scope = $1 AND id = $2";
-    tx.execute(sql, params![keyed.scope, keyed.key, answer]).await.map(drop)
+    tx.send(sql, params![keyed.scope, keyed.key, answer]).await
 }
 
 /// What is kept under the key.

@@ -35,7 +35,7 @@ pub struct Tx {
     refused: Option<StoreError>,
 }
 
-/// How many events had been emitted at some moment, and whether one of them was refused; see [`Tx::truncate`].
+/// How many events had been emitted at some moment, and whether something was refused; see [`Tx::truncate`].
 #[derive(Debug, Clone, Copy)]
 pub struct Mark {
     emitted: usize,
@@ -131,14 +131,35 @@ impl Tx {
         self.read.noted(done)
     }
 
-    /// Runs a statement that changes one row, now or with COMMIT; see [`Session::execute_last`].
-    pub(crate) async fn execute_last(
-        &mut self,
-        sql: &'static str,
-        params: &[ValueRef<'_>],
-    ) -> Result<(), StoreError> {
-        let done = self.read.session.execute_last(sql, params).await;
-        self.read.noted(done)
+    /// Runs a statement that changes rows, where nobody asks how many: a server is not waited for. It goes there together with the next
+    /// statement that is waited for, or with COMMIT, and takes effect in its order, so a projection's batch of thirty rows makes one trip
+    /// instead of thirty.
+    ///
+    /// The price: what the database says against it may show only later in the transaction, as the error of another statement or of the
+    /// whole, which is undone. What the closure has to know at once, such as a name that is taken, is for [`Tx::execute`].
+    ///
+    /// # Errors
+    ///
+    /// What shows at once. Whoever goes on after it has a transaction that cannot be committed, unless it was in a part that is undone
+    /// ([`Tx::nested`]).
+    pub async fn send(&mut self, sql: &str, params: &[ValueRef<'_>]) -> Result<(), StoreError> {
+        let sent = self.read.session.send(sql, params, false).await;
+        self.doomed(sent)
+    }
+
+    /// Runs a statement that changes one row, which the transaction holds locked, as [`Tx::send`] does.
+    pub(crate) async fn send_one(&mut self, sql: &str, params: &[ValueRef<'_>]) -> Result<(), StoreError> {
+        let sent = self.read.session.send(sql, params, true).await;
+        self.doomed(sent)
+    }
+
+    /// Remembers that something which was sent failed. A server says so to everything that follows, a file would not.
+    fn doomed(&mut self, sent: Result<(), StoreError>) -> Result<(), StoreError> {
+        let sent = self.read.noted(sent);
+        if let Err(error) = &sent {
+            self.refused.get_or_insert_with(|| error.clone());
+        }
+        sent
     }
 
     /// Announces `event` when the transaction commits. It only goes into a buffer here; an event that is too large or
@@ -149,18 +170,23 @@ impl Tx {
         }
     }
 
-    /// Undoes what `body` did, rows and events, if it fails; keeps it otherwise.
+    /// Undoes what `body` did, rows and events, if it fails, or something that it has sent ([`Tx::send`]); keeps it otherwise.
     pub async fn nested<T, R, F>(&mut self, body: F) -> Result<T, CallError<R>>
     where
         F: AsyncFnOnce(&mut Tx) -> Result<T, CallError<R>>,
     {
         let mark = self.mark();
         self.savepoint().await?;
-        let outcome = body(self).await;
-        if outcome.is_err() {
-            self.truncate(mark);
+        let mut outcome = body(self).await;
+        if outcome.is_ok() {
+            match self.end_savepoint(true).await {
+                Ok(()) => return outcome,
+                // What the part has sent shows here at the latest.
+                Err(error) => outcome = Err(error.into()),
+            }
         }
-        self.end_savepoint(outcome.is_ok()).await?;
+        self.truncate(mark);
+        self.end_savepoint(false).await?;
         outcome
     }
 
@@ -169,7 +195,7 @@ impl Tx {
         Mark { emitted: self.emitted.len(), refused: self.refused.is_some() }
     }
 
-    /// Forgets the events that were emitted since `mark`, and what was wrong with them; an event that was refused
+    /// Forgets the events that were emitted since `mark`, and what was wrong with them or with what was sent; what was refused
     /// before still fails the transaction.
     pub fn truncate(&mut self, mark: Mark) {
         self.emitted.truncate(mark.emitted);
@@ -198,8 +224,8 @@ impl Tx {
         .into();
     }
 
-    /// What was wrong with an emitted event, if something was: the transaction must not commit.
-    pub fn refused_event(&self) -> Option<&StoreError> {
+    /// What was wrong with an emitted event, or with what was sent, if something was: the transaction must not commit.
+    pub fn refused(&self) -> Option<&StoreError> {
         self.refused.as_ref()
     }
 

@@ -5,7 +5,7 @@ use divisi::{Read, StoreError, Tx, params};
 
 pub(crate) async fn insert(tx: &mut Tx, post: &PostId, comment: &Comment) -> Result<(), StoreError> {
     let sql = "INSERT INTO comments (id, post, content, status, version) VALUES ($1, $2, $3, $4, 1)";
-    tx.execute(sql, params![comment.id.0, post.0, comment.content, comment.status.as_str()]).await.map(drop)
+    tx.send(sql, params![comment.id.0, post.0, comment.content, comment.status.as_str()]).await
 }
 
 /// Sets the status; brings the content and the new version, or nothing when there is no such comment.

@@ -4,9 +4,7 @@ use blog_contracts::PostId;
 use divisi::{Read, StoreError, Tx, params};
 
 pub(crate) async fn insert(tx: &mut Tx, post: &PostId) -> Result<(), StoreError> {
-    tx.execute("INSERT INTO posts_known (id) VALUES ($1) ON CONFLICT DO NOTHING", params![post.0])
-        .await
-        .map(drop)
+    tx.send("INSERT INTO posts_known (id) VALUES ($1) ON CONFLICT DO NOTHING", params![post.0]).await
 }
 
 pub(crate) async fn exists(read: &mut Read, post: &PostId) -> Result<bool, StoreError> {

@@ -4,9 +4,7 @@ use blog_contracts::{Post, PostId};
 use divisi::{Read, StoreError, Tx, params};
 
 pub(crate) async fn insert(tx: &mut Tx, post: &Post) -> Result<(), StoreError> {
-    tx.execute("INSERT INTO posts (id, title) VALUES ($1, $2)", params![post.id.0, post.title])
-        .await
-        .map(drop)
+    tx.send("INSERT INTO posts (id, title) VALUES ($1, $2)", params![post.id.0, post.title]).await
 }
 
 pub(crate) async fn get(read: &mut Read, id: &PostId) -> Result<Option<Post>, StoreError> {

@@ -7,7 +7,7 @@ use crate::posts_table;
 
 pub(crate) async fn post_created(fold: &mut Fold<'_>, event: &PostCreated) -> Result<(), Failure> {
     let sql = "INSERT INTO posts (id, title) VALUES ($1, $2)";
-    fold.execute(sql, params![event.id.0, event.title]).await?;
+    fold.send(sql, params![event.id.0, event.title]).await?;
     Ok(())
 }
 
@@ -17,13 +17,13 @@ pub(crate) async fn comment_created(fold: &mut Fold<'_>, event: &CommentCreated)
         return Err(Failure::not_yet::<PostCreated>(event.post.to_string()));
     }
     let sql = "INSERT INTO comments (id, post, content, status, version) VALUES ($1, $2, $3, $4, 1)";
-    fold.execute(sql, params![event.id.0, event.post.0, event.content, event.status.as_str()]).await?;
+    fold.send(sql, params![event.id.0, event.post.0, event.content, event.status.as_str()]).await?;
     Ok(())
 }
 
 /// The comment as its owner says that it is; an older word of it changes nothing.
 pub(crate) async fn comment_updated(fold: &mut Fold<'_>, event: &CommentUpdated) -> Result<(), Failure> {
     let sql = "UPDATE comments SET content = $2, status = $3, version = $4 WHERE id = $1 AND version < $4";
-    fold.execute(sql, params![event.id.0, event.content, event.status.as_str(), event.version]).await?;
+    fold.send(sql, params![event.id.0, event.content, event.status.as_str(), event.version]).await?;
     Ok(())
 }

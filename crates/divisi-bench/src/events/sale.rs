@@ -106,7 +106,7 @@ impl<'a> Handler<'a, Tx, Sold> for Hear {
     fn handle(&self, tx: &'a mut Tx, event: &'a Sold) -> Self::Working {
         self.note(event.n);
         Box::pin(async move {
-            tx.execute(HEAR, params![event.shelf as i64, event.note]).await?;
+            tx.send(HEAR, params![event.shelf as i64, event.note]).await?;
             Ok(())
         })
     }

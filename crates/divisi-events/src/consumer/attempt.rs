@@ -7,7 +7,7 @@ use std::pin::pin;
 use std::task::Poll;
 
 use divisi_contract::Trace;
-use divisi_store::{Record, Tx};
+use divisi_store::{Record, StoreErrorKind, Tx};
 use tracing::Instrument;
 
 use super::Shared;
@@ -37,9 +37,12 @@ pub(super) async fn attempt(shared: &Shared, tx: &mut Tx, record: &Record) -> Re
         span.record("trace.id", format_args!("{:032x}", trace.trace_id));
     }
     guarded(shared, record, shared.handlers.apply(tx, record).instrument(span)).await?;
-    match tx.refused_event() {
+    match tx.refused() {
         None => Ok(()),
-        Some(refused) => Err(Failure::Permanent(refused.message.clone())),
+        Some(refused) if refused.kind == StoreErrorKind::Event => {
+            Err(Failure::Permanent(refused.message.clone()))
+        }
+        Some(refused) => Err(Failure::from(refused.clone())),
     }
 }
 

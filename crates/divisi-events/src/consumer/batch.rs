@@ -144,6 +144,13 @@ pub(super) async fn apply(shared: &Shared, inbox: &Inbox, breaker: &Breaker, bat
             {
                 continue;
             }
+            // It may be of a statement that a handler has sent and not waited for: with care it shows whose it is.
+            Err(TxFailed::Body(Left::Store(error)) | TxFailed::DidNotHappen(error))
+                if !careful && !error.is_transient() =>
+            {
+                careful = true;
+                continue;
+            }
             Err(TxFailed::Body(Left::Moved(at))) => Ended::Moved(at),
             Err(TxFailed::Body(Left::Halted(halt))) => Ended::Halted(halt),
             Err(TxFailed::Body(Left::Store(error)) | TxFailed::DidNotHappen(error)) => Ended::Failed(error),
@@ -368,7 +375,7 @@ pub(super) async fn in_savepoint(
     if outcome.is_ok() {
         match tx.end_savepoint(true).await {
             Ok(()) => return Ok(Ok(())),
-            // A handler that swallowed an error of its database: PostgreSQL says so only here.
+            // What a handler has sent, or an error of its database that it swallowed: PostgreSQL says so only here.
             Err(error) if error.is_transient() => return Err(error),
             Err(error) => outcome = Err(Failure::from(error)),
         }

@@ -1,4 +1,4 @@
-use super::is_allowed;
+use super::{is_allowed, is_of_rows};
 
 #[test]
 fn what_outlives_its_transaction_or_ends_it_is_refused() {
@@ -37,5 +37,30 @@ fn everything_else_is_the_services_own_business() {
         "ends",
     ] {
         assert!(is_allowed(sql).is_ok(), "{sql}");
+    }
+}
+
+#[test]
+fn what_only_changes_rows_is_known_by_its_first_word() {
+    for sql in [
+        "insert into t values (1)",
+        " /* a */ UPDATE t SET a = 1",
+        "DELETE FROM t",
+        "WITH a AS (SELECT 1) DELETE FROM t",
+        "merge into t",
+    ] {
+        assert!(is_of_rows(sql), "{sql}");
+    }
+    for sql in [
+        "CREATE TABLE t (a INT)",
+        "SELECT made()",
+        "SET LOCAL x TO 1",
+        "TRUNCATE t",
+        "CALL it()",
+        "DO $$ BEGIN END $$",
+        "",
+        "inserted",
+    ] {
+        assert!(!is_of_rows(sql), "{sql}");
     }
 }

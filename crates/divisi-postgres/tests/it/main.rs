@@ -17,6 +17,7 @@ mod outcomes;
 mod projection;
 mod proxy;
 mod retention;
+mod sending;
 mod sharing;
 mod staged;
 mod statements;

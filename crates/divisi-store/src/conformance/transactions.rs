@@ -17,6 +17,20 @@ use crate::backend::{Class, Stores};
 use crate::transaction::{PAYLOAD_BYTES_MAX, Read, Tx};
 use crate::{StoreError, params};
 
+const SET: &str = "UPDATE account SET balance = $2 WHERE id = $1";
+const BALANCE: &str = "SELECT balance FROM account WHERE id = $1";
+
+/// What a transaction does once it has sent its statements.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Then {
+    Commit,
+    /// Whatever was said against them.
+    CommitUnheard,
+    /// Looks at what they did, and commits.
+    Ask,
+    Refuse,
+}
+
 /// For what happens at once, on a machine that is busy.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -52,37 +66,91 @@ pub async fn a_refusal_changes_nothing(stores: &dyn Stores) {
     assert_eq!(is_consistent(&store).await.get("a"), Some(&6));
 }
 
-/// What a transaction leaves to its end is there with the rest of it or not at all, and two questions at once are answered in
-/// their order.
-pub async fn what_is_left_to_the_end_commits_with_the_rest(stores: &dyn Stores) {
-    const SET: &str = "UPDATE account SET balance = $2 WHERE id = $1";
-    let store = open(stores, "last").await;
-    let left = async |balances: [i64; 2], refuse: bool| -> Result<(), CallError> {
+/// What a transaction sends without waiting is there with the rest of it or not at all, in its order; and two questions at once are
+/// answered in theirs.
+pub async fn what_is_sent_commits_with_the_rest(stores: &dyn Stores) {
+    let store = open(stores, "sent").await;
+    for account in ["a", "b"] {
+        deposit(&store, account, 1).await.expect("it commits");
+    }
+    let send = async |balances: &[i64], then: Then| -> Result<(), CallError> {
         store
             .transact(&cx(), async |tx: &mut Tx| {
                 add(tx, "c", 1).await?;
-                tx.execute_last(SET, params!["a", balances[0]]).await?;
-                tx.execute_last(SET, params!["b", balances[1]]).await?;
-                if refuse { Err(CallError::not_run(CauseKind::NotAllowed, "no")) } else { Ok(()) }
+                for (balance, account) in balances.iter().zip(["a", "b"].iter().cycle()) {
+                    let sent = tx.send(SET, params![*account, balance]).await;
+                    if then != Then::CommitUnheard {
+                        sent?;
+                    }
+                }
+                match then {
+                    Then::Refuse => Err(CallError::not_run(CauseKind::NotAllowed, "no")),
+                    Then::Commit | Then::CommitUnheard => Ok(()),
+                    Then::Ask => {
+                        let (a,): (i64,) = tx.query_one(BALANCE, params!["a"]).await?;
+                        assert_eq!(
+                            Some(&a),
+                            balances.iter().step_by(2).next_back(),
+                            "the last that was sent for it"
+                        );
+                        Ok(())
+                    }
+                }
             })
             .await
     };
-    deposit(&store, "a", 1).await.expect("it commits");
-    deposit(&store, "b", 1).await.expect("it commits");
-    left([7, 8], false).await.expect("it commits");
-    assert!(left([9, 9], true).await.is_err());
-    for below_zero in [[-1, 9], [9, -1]] {
-        let broken = left(below_zero, false).await.unwrap_err();
-        assert!(!broken.may_have_run(), "a broken constraint is certain: {broken:?}");
+    // More than wait at once anywhere, and they end in order.
+    let many: Vec<i64> = (1..=200).collect();
+    send(&many, Then::Ask).await.expect("it commits");
+    send(&[7, 8], Then::Commit).await.expect("it commits");
+    assert!(send(&[9, 9], Then::Refuse).await.is_err());
+    let below_zero = |n: usize| (0..80).map(|at| if at == n { -1 } else { 9 }).collect::<Vec<i64>>();
+    for n in [0, 1, 40, 79] {
+        for then in [Then::Commit, Then::Ask, Then::CommitUnheard] {
+            let broken = send(&below_zero(n), then).await.unwrap_err();
+            assert!(!broken.may_have_run(), "a broken constraint is certain: {broken:?}");
+        }
     }
-    let ask = "SELECT balance FROM account WHERE id = $1";
     let (a, b): (Vec<(i64,)>, Vec<(i64,)>) = store
-        .read(async |read: &mut Read| read.query_two((ask, params!["a"]), (ask, params!["b"])).await)
+        .read(async |read: &mut Read| read.query_two((BALANCE, params!["a"]), (BALANCE, params!["b"])).await)
         .await
         .expect("a read");
     assert_eq!((a, b), (vec![(7,)], vec![(8,)]));
     let log = whole_log(&store).await;
-    assert_eq!(log.iter().filter(|record| &*record.key == "c").count(), 1, "the others left no event");
+    assert_eq!(log.iter().filter(|record| &*record.key == "c").count(), 2, "the others left no event");
+}
+
+/// What a part of a transaction sends is undone with the part, and fails it and nothing else.
+pub async fn what_a_part_sends_is_the_parts(stores: &dyn Stores) {
+    let store = open(stores, "sent_by_a_part").await;
+    for account in ["a", "b", "c"] {
+        deposit(&store, account, 1).await.expect("it commits");
+    }
+    store
+        .transact(&cx(), async |tx: &mut Tx| {
+            tx.send(SET, params!["a", 5]).await?;
+            let broken: Result<(), CallError> = tx
+                .nested(async |tx: &mut Tx| {
+                    tx.send(SET, params!["b", 6]).await?;
+                    Ok(tx.send(SET, params!["a", -1]).await?)
+                })
+                .await;
+            assert!(broken.is_err_and(|error| !error.may_have_run()), "below zero");
+            let refused: Result<(), CallError> = tx
+                .nested(async |tx: &mut Tx| {
+                    tx.send(SET, params!["b", 7]).await?;
+                    Err(CallError::not_run(CauseKind::NotAllowed, "no"))
+                })
+                .await;
+            assert!(refused.is_err());
+            tx.nested(async |tx: &mut Tx| Ok(tx.send(SET, params!["c", 8]).await?)).await?;
+            add(tx, "d", 1).await.map(drop)
+        })
+        .await
+        .expect("it commits");
+    let found = balances(&store).await;
+    let wanted = [("a", 5), ("b", 1), ("c", 8), ("d", 1)].map(|(account, n)| (account.to_owned(), n));
+    assert_eq!(found.into_iter().collect::<Vec<_>>(), wanted);
 }
 
 /// A part that fails is undone with its events; what was before it and after it stays.

@@ -70,6 +70,10 @@ pub(super) enum Does {
     Wait,
     /// Announces more than an event may hold.
     EmitTooMuch,
+    /// Sends what the database refuses, and does not wait for what it says.
+    Send,
+    /// The same, and does not look at what shows at once.
+    SendUnheard,
 }
 
 /// What the handlers do, by key; applying is what they do else.
@@ -105,6 +109,9 @@ const TABLES: Migration = Migration::new(
     "CREATE TABLE effects (id BIGINT NOT NULL, key TEXT NOT NULL, n BIGINT NOT NULL); \
      CREATE INDEX effects_id ON effects (id); CREATE TABLE causes (key TEXT NOT NULL);",
 );
+
+/// A row that the table does not take.
+const NO_KEY: &str = "INSERT INTO effects (id, key, n) VALUES (0, NULL, 0)";
 
 impl Bench {
     pub(super) async fn new(stores: &dyn Stores, name: &str) -> Bench {
@@ -310,7 +317,7 @@ impl<'a> Handler<'a, Tx, Caused> for Scripted {
 
     fn handle(&self, tx: &'a mut Tx, event: &'a Caused) -> Self::Working {
         Box::pin(async move {
-            tx.execute("INSERT INTO causes (key) VALUES ($1)", params![event.key]).await?;
+            tx.send("INSERT INTO causes (key) VALUES ($1)", params![event.key]).await?;
             Ok(())
         })
     }
@@ -320,7 +327,11 @@ async fn count(tx: &mut Tx, event: &Counted, does: Does) -> Result<(), Failure> 
     // The effect comes before the failure, so that a failure that is not undone shows.
     let sql = "INSERT INTO effects (id, key, n) \
                SELECT coalesce(max(id), 0) + 1, CAST($1 AS text), CAST($2 AS bigint) FROM effects";
-    tx.execute(sql, params![event.key, event.n]).await?;
+    if event.n % 2 == 0 {
+        tx.execute(sql, params![event.key, event.n]).await?;
+    } else {
+        tx.send(sql, params![event.key, event.n]).await?;
+    }
     tx.emit(Echoed { key: event.key.clone(), n: event.n });
     match does {
         Does::Apply => Ok(()),
@@ -339,6 +350,11 @@ async fn count(tx: &mut Tx, event: &Counted, does: Does) -> Result<(), Failure> 
         }
         Does::EmitTooMuch => {
             tx.emit(Echoed { key: "x".repeat(300 * 1024), n: 0 });
+            Ok(())
+        }
+        Does::Send => Ok(tx.send(NO_KEY, params![]).await?),
+        Does::SendUnheard => {
+            let _unheard = tx.send(NO_KEY, params![]).await;
             Ok(())
         }
     }

@@ -172,12 +172,13 @@ impl Session for Breaking {
         self.inner.query_two(first, second)
     }
 
-    fn execute_last<'a>(
+    fn send<'a>(
         &'a mut self,
-        sql: &'static str,
+        sql: &'a str,
         params: &'a [ValueRef<'a>],
+        one_row: bool,
     ) -> BoxFuture<'a, Result<(), StoreError>> {
-        self.inner.execute_last(sql, params)
+        self.inner.send(sql, params, one_row)
     }
 
     fn savepoint(&mut self) -> BoxFuture<'_, Result<(), StoreError>> {

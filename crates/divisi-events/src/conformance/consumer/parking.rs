@@ -30,10 +30,19 @@ pub async fn a_poisonous_event_parks_its_key_alone(stores: &dyn Stores) {
     assert_eq!(parked.why.reason, "a rule is broken");
 }
 
-/// Five attempts of what is not known to pass, a panic, a wait in vain, too large an event: all end as a parked key.
+/// Five attempts of what is not known to pass, a panic, a wait in vain, too large an event, a statement that was sent and refused: all end as a
+/// parked key, and no other with it.
 pub async fn every_way_to_fail_ends_as_one_parked_key(stores: &dyn Stores) {
     let bench = Bench::new(stores, "failures").await;
-    let ways = [Does::Unclassified, Does::Panic, Does::EmitTooMuch, Does::Permanent, Does::Wait];
+    let ways = [
+        Does::Unclassified,
+        Does::Panic,
+        Does::EmitTooMuch,
+        Does::Permanent,
+        Does::Send,
+        Does::SendUnheard,
+        Does::Wait,
+    ];
     let waits = bench.store.backend().suspends();
     let ways = ways.into_iter().filter(|does| *does != Does::Wait || !waits);
     let running = bench.start();

@@ -1,0 +1,189 @@
+//! Statements that nobody waits for: they go to the server with the next one that is waited for, or with COMMIT.
+//!
+//! A trip to the server and back takes as long as several statements of a projection do; so many of them share one.
+
+use std::ops::Range;
+use std::time::Duration;
+
+use bytes::{BufMut, BytesMut};
+use deadpool_postgres::Client;
+use divisi_store::backend::not_one_row;
+use divisi_store::{StoreError, StoreErrorKind, ValueRef};
+use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
+use tokio_postgres::{Error, Statement};
+
+use crate::error::{UNFIT, is_fatal, is_lost, store_error};
+use crate::link::bind;
+use crate::trip::{Sent, Silent};
+
+/// How many wait at the most: a consumer's batch exceeds its span by what so many take.
+const STATEMENTS_MAX: usize = 32;
+/// How many bytes of parameters do.
+const BYTES_MAX: usize = 64 * 1024;
+
+/// Those of one transaction that were not sent yet, in their order.
+#[derive(Default)]
+pub(crate) struct Later {
+    statements: Vec<Waiting>,
+    n_bytes: usize,
+}
+
+/// One of them.
+pub(crate) struct Waiting {
+    sql: Box<str>,
+    statement: Statement,
+    params: Params,
+    /// Whether it must change one row, no more and no less.
+    one_row: bool,
+}
+
+/// What went wrong on a trip.
+pub(crate) enum Trouble<'a> {
+    /// The statement that was waited for failed.
+    Statement(Error),
+    /// One that was not did.
+    Earlier(Error, &'a Waiting),
+    /// So many rows were changed, instead of one.
+    Rows(u64),
+}
+
+/// Parameters as they go to the server: one that does not fit is an error when it is given, not when it is sent.
+#[derive(Default)]
+struct Params {
+    bytes: BytesMut,
+    /// Where each is; null is nowhere.
+    places: Vec<Option<Range<usize>>>,
+}
+
+/// One parameter.
+#[derive(Debug)]
+struct Param<'a>(Option<&'a [u8]>);
+
+impl Later {
+    /// Puts one behind the others.
+    pub(crate) fn push(
+        &mut self,
+        sql: &str,
+        statement: Statement,
+        params: &[ValueRef<'_>],
+        one_row: bool,
+    ) -> Result<(), StoreError> {
+        let params = Params::of(&statement, params)?;
+        self.n_bytes += params.bytes.len();
+        self.statements.push(Waiting { sql: sql.into(), statement, params, one_row });
+        Ok(())
+    }
+
+    /// Whether no more of them should wait.
+    pub(crate) fn is_due(&self) -> bool {
+        self.statements.len() >= STATEMENTS_MAX || self.n_bytes >= BYTES_MAX
+    }
+
+    /// Sends them all, and waits for none.
+    pub(crate) async fn send(
+        &self,
+        client: &Client,
+    ) -> Vec<(&Waiting, Sent<impl Future<Output = Result<u64, Error>> + Send>)> {
+        let mut sent = Vec::with_capacity(self.statements.len());
+        for waiting in &self.statements {
+            let answer = client.execute_raw(&waiting.statement, waiting.params.iter());
+            sent.push((waiting, Sent::now(answer).await));
+        }
+        sent
+    }
+}
+
+/// Reads the answers of them all; the first trouble, if there was any.
+pub(crate) async fn answers<'a, F>(
+    sent: Vec<(&'a Waiting, Sent<F>)>,
+    patience: Duration,
+) -> Result<Result<(), Trouble<'a>>, Silent>
+where
+    F: Future<Output = Result<u64, Error>>,
+{
+    let mut first = Ok(());
+    for (waiting, sent) in sent {
+        let trouble = match sent.within(patience).await? {
+            Ok(n_rows) if waiting.one_row && n_rows != 1 => Trouble::Rows(n_rows),
+            Ok(_) => continue,
+            Err(error) => Trouble::Earlier(error, waiting),
+        };
+        first = first.and(Err(trouble));
+    }
+    Ok(first)
+}
+
+impl Trouble<'_> {
+    /// What the driver said of it.
+    pub(crate) fn error(&self) -> Option<&Error> {
+        match self {
+            Trouble::Statement(error) | Trouble::Earlier(error, _) => Some(error),
+            Trouble::Rows(_) => None,
+        }
+    }
+
+    /// Whether the connection is gone.
+    pub(crate) fn is_lost(&self) -> bool {
+        self.error().is_some_and(is_lost)
+    }
+
+    /// Whether the server ended the session with it.
+    pub(crate) fn is_fatal(&self) -> bool {
+        self.error().and_then(Error::as_db_error).is_some_and(is_fatal)
+    }
+}
+
+impl From<Trouble<'_>> for StoreError {
+    fn from(trouble: Trouble<'_>) -> StoreError {
+        match trouble {
+            Trouble::Statement(error) => store_error(error),
+            // It shows at another statement than the one that it is of, so it names that.
+            Trouble::Earlier(error, waiting) => {
+                let mut error = store_error(error);
+                error.message = format!("{}; it was sent before: {}", error.message, waiting.sql);
+                error
+            }
+            Trouble::Rows(n_rows) => not_one_row(n_rows),
+        }
+    }
+}
+
+impl Params {
+    fn of(statement: &Statement, params: &[ValueRef<'_>]) -> Result<Params, StoreError> {
+        let bound = bind(statement, params)?;
+        let mut params = Params::default();
+        for (bound, of) in bound.iter().zip(statement.params()) {
+            let from = params.bytes.len();
+            let null = bound
+                .to_sql_checked(of, &mut params.bytes)
+                .map_err(|unfit| StoreError::new(StoreErrorKind::Type, format!("{UNFIT}: {unfit}")))?;
+            params.places.push(match null {
+                IsNull::Yes => None,
+                IsNull::No => Some(from..params.bytes.len()),
+            });
+        }
+        Ok(params)
+    }
+
+    fn iter(&self) -> impl ExactSizeIterator<Item = Param<'_>> {
+        self.places.iter().map(|place| Param(place.clone().and_then(|place| self.bytes.get(place))))
+    }
+}
+
+impl ToSql for Param<'_> {
+    fn to_sql(
+        &self,
+        _: &Type,
+        out: &mut BytesMut,
+    ) -> Result<IsNull, Box<dyn std::error::Error + Sync + Send>> {
+        let Some(bytes) = self.0 else { return Ok(IsNull::Yes) };
+        out.put_slice(bytes);
+        Ok(IsNull::No)
+    }
+
+    fn accepts(_: &Type) -> bool {
+        true
+    }
+
+    to_sql_checked!();
+}
