@@ -32,11 +32,9 @@ pub const BEACON_EVERY: Duration = Duration::from_secs(5);
 pub const RENEW_EVERY: Duration = Duration::from_secs(3);
 /// How long keeping the cursor and giving the lease back may delay a stop.
 pub const LEAVE_WITHIN: Duration = Duration::from_secs(1);
-/// How many answers of the log are published together, while they are full: the carrier is waited for once for all of them, and under load
+/// How many answers of the log are published together, while there is more: the carrier is waited for once for all of them, and under load
 /// that, not the log, is what takes time.
 const ANSWERS_AT_ONCE: usize = 4;
-/// Records from which on an answer counts as full: there is more, or will be in a moment.
-const MANY: usize = RECORDS_MAX as usize / 2;
 /// The first pause after a publish that failed; each further failure doubles it.
 pub const PAUSE_MIN: Duration = Duration::from_millis(50);
 /// The longest pause.
@@ -60,6 +58,8 @@ pub struct Relay {
     leads: Option<u64>,
     /// Whether the lanes stand where they are to go on: before, their places are none to be kept.
     placed: bool,
+    /// Whether something was not published the last time: less goes at once until it is.
+    failed: bool,
 }
 
 /// How far a relay is in one lane.
@@ -160,6 +160,7 @@ impl Relay {
             saved_at,
             leads: None,
             placed: false,
+            failed: false,
         }
     }
 
@@ -306,6 +307,7 @@ impl Relay {
             }
             _ => {}
         }
+        self.failed = stepped.failed.is_some();
         let idle = stepped.published == 0;
         if idle || self.saved_at.elapsed() >= RENEW_EVERY {
             self.save(token).await?;
@@ -313,18 +315,29 @@ impl Relay {
         Ok(stepped)
     }
 
-    /// What comes next, out of as many answers of the log as are full; none when the lanes have to be looked at anew.
+    /// What comes next, out of one answer of the log or several; none when the lanes have to be looked at anew.
     async fn next_runs(&mut self, wait: Duration) -> Result<Option<Runs>, RelayError> {
         let mut wait_ms = u32::try_from(wait.as_millis()).unwrap_or(u32::MAX);
         let mut runs = Runs::new();
-        for _ in 0..ANSWERS_AT_ONCE {
-            let Some(fetched) = self.ask(&runs, RECORDS_MAX, wait_ms).await? else { return Ok(None) };
+        let most = if self.failed { 1 } else { ANSWERS_AT_ONCE };
+        for _ in 0..most {
+            let fetched = match self.ask(&runs, RECORDS_MAX, wait_ms).await {
+                Ok(Some(fetched)) => fetched,
+                Ok(None) => return Ok(None),
+                Err(error) if runs.is_empty() => return Err(error),
+                // What there is goes first; whoever asks next is told.
+                Err(_) => break,
+            };
             if fetched.epochs.current() > self.epoch {
                 self.enter(&fetched.epochs);
                 return Ok(None);
             }
             self.lengthen(&mut runs, &fetched.records);
-            if fetched.records.len() < MANY {
+            let is_all = |(lane, end): &(Lane, Pos)| {
+                let cursor = self.lanes.iter().find(|cursor| cursor.lane == *lane);
+                cursor.is_none_or(|cursor| end_of(&runs, cursor) >= *end)
+            };
+            if fetched.records.is_empty() || fetched.heads.iter().all(is_all) {
                 break;
             }
             wait_ms = 0;

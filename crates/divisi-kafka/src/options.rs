@@ -19,7 +19,7 @@ pub const RETENTION: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 pub const PUBLISH_WITHIN: Duration = Duration::from_secs(5);
 /// How long a question to the cluster may take.
 pub const ANSWER_WITHIN: Duration = Duration::from_secs(5);
-/// Bytes that wait to be sent, all topics together: a relay has one answer of the log under way a topic.
+/// Bytes that wait to be sent, all topics together: a relay has up to four answers of the log under way a topic.
 pub const SENDING_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// Records that wait to be sent.
 pub const SENDING_RECORDS_MAX: usize = 20_000;

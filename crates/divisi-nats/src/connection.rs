@@ -31,9 +31,9 @@ const SENDING_MAX: usize = 2_048;
 /// Messages of one subscription that wait to be taken; a reader asks for fewer.
 const WAITING_MAX: usize = 4_096;
 /// Messages that wait for their acknowledgement, over all topics.
-const UNACKNOWLEDGED_MAX: u32 = 2_048;
+const UNACKNOWLEDGED_MAX: u32 = 8_192;
 /// The same with those that nobody waits for any more, which the client counts until their time is over.
-const ABANDONED_MAX: usize = 8_192;
+const ABANDONED_MAX: usize = 32_768;
 
 /// What the subjects of answers begin with.
 pub(crate) const INBOX: &str = "_INBOX";

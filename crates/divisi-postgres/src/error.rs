@@ -4,6 +4,8 @@ use divisi_store::{OpenError, StoreError, StoreErrorKind};
 use tokio_postgres::Error;
 use tokio_postgres::error::{DbError, Severity, SqlState};
 
+use crate::later::OfEarlier;
+
 /// `divisi_append`: this is another life of the database than the stored one.
 pub(crate) const OTHER_LIFE: &str = "DV001";
 /// `divisi_append`: the isolation level is not READ COMMITTED.
@@ -111,7 +113,9 @@ pub(crate) fn code(error: &StoreError) -> Option<&str> {
 }
 
 fn driver(error: &StoreError) -> Option<&Error> {
-    error.source.as_ref()?.downcast_ref()
+    let source = error.source.as_ref()?;
+    let earlier = source.downcast_ref::<OfEarlier>().map(|of| of.source.downcast_ref());
+    earlier.unwrap_or_else(|| source.downcast_ref())
 }
 
 /// Why a database could not be opened, with what to do. `what` names database, host and port.

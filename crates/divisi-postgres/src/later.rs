@@ -3,6 +3,7 @@
 //! A trip to the server and back takes as long as several statements of a projection do; so many of them share one.
 
 use std::ops::Range;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{BufMut, BytesMut};
@@ -18,6 +19,10 @@ use crate::trip::{Sent, Silent};
 
 /// How many wait at the most: a consumer's batch exceeds its span by what so many take.
 const STATEMENTS_MAX: usize = 32;
+/// The same while calls have connections, which may wait for a row that these change.
+const STATEMENTS_MAX_BESIDE_CALLS: usize = 8;
+/// Characters of a statement that a log gets.
+const SQL_CHARS_MAX: usize = 200;
 /// How many bytes of parameters do.
 const BYTES_MAX: usize = 64 * 1024;
 
@@ -45,6 +50,16 @@ pub(crate) enum Trouble<'a> {
     Earlier(Error, &'a Waiting),
     /// So many rows were changed, instead of one.
     Rows(u64),
+}
+
+/// What a log says of it; no caller sees it.
+#[derive(Debug, thiserror::Error)]
+#[error("{sql}")]
+pub(crate) struct OfEarlier {
+    sql: String,
+    /// What the driver said.
+    #[source]
+    pub(crate) source: Arc<dyn std::error::Error + Send + Sync>,
 }
 
 /// Parameters as they go to the server: one that does not fit is an error when it is given, not when it is sent.
@@ -75,8 +90,9 @@ impl Later {
     }
 
     /// Whether no more of them should wait.
-    pub(crate) fn is_due(&self) -> bool {
-        self.statements.len() >= STATEMENTS_MAX || self.n_bytes >= BYTES_MAX
+    pub(crate) fn is_due(&self, beside_calls: bool) -> bool {
+        let most = if beside_calls { STATEMENTS_MAX_BESIDE_CALLS } else { STATEMENTS_MAX };
+        self.statements.len() >= most || self.n_bytes >= BYTES_MAX
     }
 
     /// Sends them all, and waits for none.
@@ -108,7 +124,10 @@ where
             Ok(_) => continue,
             Err(error) => Trouble::Earlier(error, waiting),
         };
-        first = first.and(Err(trouble));
+        // A connection that was lost matters more than what failed before.
+        if first.is_ok() || trouble.is_lost() {
+            first = Err(trouble);
+        }
     }
     Ok(first)
 }
@@ -127,6 +146,11 @@ impl Trouble<'_> {
         self.error().is_some_and(is_lost)
     }
 
+    /// Whether it is the server that said so.
+    pub(crate) fn is_said(&self) -> bool {
+        self.error().is_some_and(|error| error.as_db_error().is_some())
+    }
+
     /// Whether the server ended the session with it.
     pub(crate) fn is_fatal(&self) -> bool {
         self.error().and_then(Error::as_db_error).is_some_and(is_fatal)
@@ -139,13 +163,24 @@ impl From<Trouble<'_>> for StoreError {
             Trouble::Statement(error) => store_error(error),
             // It shows at another statement than the one that it is of, so it names that.
             Trouble::Earlier(error, waiting) => {
-                let mut error = store_error(error);
-                error.message = format!("{}; it was sent before: {}", error.message, waiting.sql);
-                error
+                let of = store_error(error);
+                let (kind, message) =
+                    (of.kind, format!("{}, by a statement that was sent before", of.message));
+                match of.source {
+                    Some(source) => StoreError::new(kind, message)
+                        .with_source(OfEarlier { sql: start_of(&waiting.sql), source }),
+                    None => StoreError::new(kind, message),
+                }
             }
             Trouble::Rows(n_rows) => not_one_row(n_rows),
         }
     }
+}
+
+/// The beginning of a statement, as much as a log needs.
+fn start_of(sql: &str) -> String {
+    let cut = sql.char_indices().nth(SQL_CHARS_MAX).map(|(at, _)| at);
+    cut.map_or_else(|| sql.to_owned(), |at| format!("{}…", sql.get(..at).unwrap_or_default()))
 }
 
 impl Params {

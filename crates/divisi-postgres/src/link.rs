@@ -163,10 +163,11 @@ impl Link {
         sql: &str,
         params: &[ValueRef<'_>],
         one_row: bool,
+        beside_calls: bool,
     ) -> Result<(), StoreError> {
         let statement = self.prepare_here(sql).await?;
         self.later.push(sql, statement, params, one_row)?;
-        if self.later.is_due() { self.deliver().await } else { Ok(()) }
+        if self.later.is_due(beside_calls) { self.deliver().await } else { Ok(()) }
     }
 
     /// Sends what waits to be sent, and waits for it.
@@ -365,9 +366,17 @@ impl Link {
             Ok(answers) => answers,
             Err(Silent) => {
                 self.state = State::Broken;
-                return Ending::Unknown(self.was_silent());
+                let silent = self.was_silent();
+                return if is_sent { Ending::Unknown(silent) } else { Ending::Undone(silent) };
             }
         };
+        let errors = [
+            done.as_ref().err().and_then(Trouble::error),
+            commit.as_ref().and_then(|done| done.as_ref().err()),
+        ];
+        if errors.into_iter().flatten().any(is_stale_plan) {
+            client.statement_cache.clear();
+        }
         match (done, commit) {
             (Ok(value), Some(Ok(()))) => {
                 self.state = State::Ended;
@@ -378,8 +387,11 @@ impl Link {
                 self.state = if trouble.is_lost() { State::Broken } else { State::Open };
                 Ending::Undone(trouble.into())
             }
-            // The server ended the session at a statement before COMMIT, and came no further.
-            (Err(trouble), Some(Err(_))) if trouble.is_fatal() => {
+            // The server said that a statement before COMMIT failed, and ended the session with it, or was lost behind it: it commits
+            // nothing behind a failure.
+            (Err(trouble), Some(Err(error)))
+                if trouble.is_fatal() || (trouble.is_said() && is_lost(&error)) =>
+            {
                 self.state = State::Broken;
                 Ending::Undone(trouble.into())
             }

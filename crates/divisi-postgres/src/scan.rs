@@ -30,7 +30,7 @@ pub(crate) fn is_allowed(sql: &str) -> Result<(), StoreError> {
 
 /// Whether a statement changes rows and nothing else, as its first word says.
 pub(crate) fn is_of_rows(sql: &str) -> bool {
-    const OF_ROWS: [&str; 5] = ["insert", "update", "delete", "merge", "with"];
+    const OF_ROWS: [&str; 4] = ["insert", "update", "delete", "merge"];
     let first = Words(sql).next().unwrap_or_default();
     OF_ROWS.iter().any(|word| first.eq_ignore_ascii_case(word))
 }

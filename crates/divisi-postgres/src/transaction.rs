@@ -211,7 +211,7 @@ impl Session for Transaction {
                 return if one_row && n_rows != 1 { Err(not_one_row(n_rows)) } else { Ok(()) };
             }
             scan::is_allowed(sql)?;
-            let sent = self.link.send(sql, params, one_row).await;
+            let sent = self.link.send(sql, params, one_row, self.core.serves_calls()).await;
             self.after(sent)
         })
     }

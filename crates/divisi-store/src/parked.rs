@@ -235,7 +235,7 @@ impl Parking<'_> {
             dep_topic.to_value(),
             dep_key.to_value(),
         ];
-        tx.send(PARK, &params).await
+        tx.execute(PARK, &params).await.map(drop)
     }
 
     /// Keeps an event behind the others of its key.
@@ -257,7 +257,7 @@ impl Parking<'_> {
             record.at.to_value(),
             now.to_value(),
         ];
-        tx.send(APPEND, &params).await
+        tx.execute(APPEND, &params).await.map(drop)
     }
 
     /// The first events, in order.
@@ -379,7 +379,7 @@ pub async fn remove_beyond(tx: &mut Tx, inbox: &Inbox, lane: Lane, last: Pos) ->
     let params = [consumer, source, topic, lane.to_value(), last.to_value()];
     let removed = tx.execute(REMOVE_BEYOND, &params).await?;
     if removed > 0 {
-        tx.send(REMOVE_EMPTY, &inbox.of()).await?;
+        tx.execute(REMOVE_EMPTY, &inbox.of()).await?;
     }
     Ok(removed)
 }

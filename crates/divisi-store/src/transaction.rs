@@ -33,6 +33,7 @@ pub struct Tx {
     headers: Arc<str>,
     topics: Arc<[&'static str]>,
     refused: Option<StoreError>,
+    has_sent: bool,
 }
 
 /// How many events had been emitted at some moment, and whether something was refused; see [`Tx::truncate`].
@@ -122,7 +123,7 @@ impl Read {
 
 impl Tx {
     pub(crate) fn new(read: Read, topics: Arc<[&'static str]>) -> Tx {
-        Tx { read, emitted: Vec::new(), headers: Arc::from("{}"), topics, refused: None }
+        Tx { read, emitted: Vec::new(), headers: Arc::from("{}"), topics, refused: None, has_sent: false }
     }
 
     /// Runs a statement that changes rows; how many it changed.
@@ -143,6 +144,7 @@ impl Tx {
     /// What shows at once. Whoever goes on after it has a transaction that cannot be committed, unless it was in a part that is undone
     /// ([`Tx::nested`]).
     pub async fn send(&mut self, sql: &str, params: &[ValueRef<'_>]) -> Result<(), StoreError> {
+        self.has_sent = true;
         let sent = self.read.session.send(sql, params, false).await;
         self.doomed(sent)
     }
@@ -179,9 +181,14 @@ impl Tx {
         self.savepoint().await?;
         let mut outcome = body(self).await;
         if outcome.is_ok() {
-            match self.end_savepoint(true).await {
+            let ended = match self.refused.as_ref().filter(|refused| !mark.refused && !is_of_event(refused)) {
+                // It has sent something that was wrong at once, and did not look.
+                Some(refused) => Err(refused.clone()),
+                // What it has sent shows here at the latest.
+                None => self.end_savepoint(true).await,
+            };
+            match ended {
                 Ok(()) => return outcome,
-                // What the part has sent shows here at the latest.
                 Err(error) => outcome = Err(error.into()),
             }
         }
@@ -206,12 +213,14 @@ impl Tx {
 
     /// Opens a savepoint; the consumer puts each handler in one.
     pub async fn savepoint(&mut self) -> Result<(), StoreError> {
-        self.read.session.savepoint().await
+        let opened = self.read.session.savepoint().await;
+        self.read.noted(opened)
     }
 
     /// Ends the innermost savepoint: keeps what was done since, or undoes it. Events are not its business.
     pub async fn end_savepoint(&mut self, keep: bool) -> Result<(), StoreError> {
-        self.read.session.end_savepoint(keep).await
+        let ended = self.read.session.end_savepoint(keep).await;
+        self.read.noted(ended)
     }
 
     /// Puts later events into the trace and names the event that they follow from.
@@ -227,6 +236,11 @@ impl Tx {
     /// What was wrong with an emitted event, or with what was sent, if something was: the transaction must not commit.
     pub fn refused(&self) -> Option<&StoreError> {
         self.refused.as_ref()
+    }
+
+    /// Whether something was sent ([`Tx::send`]): what fails the transaction may be of that.
+    pub fn has_sent(&self) -> bool {
+        self.has_sent
     }
 
     /// The first statement since [`Tx::forget_race`] that failed as a race with another transaction, if one did: what this one has seen may
@@ -291,4 +305,9 @@ impl DerefMut for Tx {
     fn deref_mut(&mut self) -> &mut Read {
         &mut self.read
     }
+}
+
+/// Whether an event was refused, not a statement: that shows at the end of the transaction, and is of all of it.
+fn is_of_event(refused: &StoreError) -> bool {
+    refused.kind == StoreErrorKind::Event
 }

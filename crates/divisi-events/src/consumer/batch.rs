@@ -116,8 +116,9 @@ pub(super) async fn apply(shared: &Shared, inbox: &Inbox, breaker: &Breaker, bat
     let mut careful = batch.careful;
     let mut races = Races::default();
     loop {
-        let mut turn = Turn { shared, inbox, batch, careful, permits: breaker.permits() };
+        let mut turn = Turn { shared, inbox, batch, careful, sent: false, permits: breaker.permits() };
         let outcome = shared.store.run(Class::Consumer, async |tx: &mut Tx| turn.run(tx).await).await;
+        let sent = turn.sent;
         match outcome {
             Ok(_) => turn.permits.keep(),
             // Others' while this one waits.
@@ -144,10 +145,8 @@ pub(super) async fn apply(shared: &Shared, inbox: &Inbox, breaker: &Breaker, bat
             {
                 continue;
             }
-            // It may be of a statement that a handler has sent and not waited for: with care it shows whose it is.
-            Err(TxFailed::Body(Left::Store(error)) | TxFailed::DidNotHappen(error))
-                if !careful && !error.is_transient() =>
-            {
+            // It may be of a statement that a handler has sent and nobody has waited for: with care it shows whose it is.
+            Err(TxFailed::Body(Left::Store(_)) | TxFailed::DidNotHappen(_)) if sent && !careful => {
                 careful = true;
                 continue;
             }
@@ -165,6 +164,8 @@ struct Turn<'a> {
     inbox: &'a Inbox,
     batch: &'a Batch,
     careful: bool,
+    /// Whether a handler has sent something that was not waited for.
+    sent: bool,
     permits: Permits<'a>,
 }
 
@@ -302,7 +303,10 @@ impl Turn<'_> {
     /// Calls the handler; in a savepoint, when the batch runs with care.
     async fn call(&mut self, tx: &mut Tx, record: &Record) -> Result<Result<(), Failure>, Left> {
         if !self.careful {
-            return match attempt(self.shared, tx, record).await {
+            let outcome = attempt(self.shared, tx, record).await;
+            // Where nothing waits for a server, it was.
+            self.sent = self.shared.suspends && tx.has_sent();
+            return match outcome {
                 Ok(()) => Ok(Ok(())),
                 Err(_) => Err(tx.lost_race().cloned().map_or(Left::Failed, Left::Store)),
             };
@@ -371,13 +375,18 @@ pub(super) async fn in_savepoint(
 ) -> Result<Result<(), Failure>, StoreError> {
     let mark = tx.mark();
     tx.savepoint().await?;
-    let mut outcome = attempt(shared, tx, record).await;
+    let outcome = attempt(shared, tx, record).await;
     if outcome.is_ok() {
         match tx.end_savepoint(true).await {
             Ok(()) => return Ok(Ok(())),
             // What a handler has sent, or an error of its database that it swallowed: PostgreSQL says so only here.
-            Err(error) if error.is_transient() => return Err(error),
-            Err(error) => outcome = Err(Failure::from(error)),
+            Err(error) => {
+                if tx.lost_race().is_some() || tx.end_savepoint(false).await.is_err() {
+                    return Err(error);
+                }
+                tx.truncate(mark);
+                return Ok(Err(Failure::from(error)));
+            }
         }
     }
     if let Some(race) = tx.lost_race() {

@@ -2,14 +2,19 @@
 
 use std::time::Duration;
 
-use divisi_contract::CallError;
+use divisi_contract::{CallError, Event};
+use divisi_events::consumer::Consumer;
+use divisi_events::{Failure, Handlers, Listeners, Log, LogOptions};
 use divisi_postgres::Options;
-use divisi_store::conformance::account::{balances, cx, deposit, schema};
-use divisi_store::{Store, StoreName, Stores, Tx, params};
+use divisi_store::conformance::account::{Moved, balances, cx, deposit, schema};
+use divisi_store::{
+    Class, Isolation, Migration, Read, Schema, Store, StoreError, StoreErrorKind, StoreName, Stores, Tx,
+    params,
+};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use crate::fixture::{databases, options};
+use crate::fixture::{databases, eventually, options};
 
 const SET: &str = "UPDATE account SET balance = $2 WHERE id = $1";
 /// For what happens at once, on a machine that is busy.
@@ -98,8 +103,7 @@ async fn many_slow_statements_are_no_silence() {
     let stores = databases.stores_with(options);
     let store = stores.open(&StoreName::of("bank"), &schema()).await.expect("it opens");
     deposit(&store, "a", 1).await.expect("it commits");
-    let slow =
-        "WITH waited AS (SELECT pg_sleep(0.1)) UPDATE account SET balance = $2 FROM waited WHERE id = $1";
+    let slow = "UPDATE account SET balance = $2 WHERE id = $1 AND (SELECT pg_sleep(0.1)) IS NOT NULL";
     let done: Result<(), CallError> = store
         .transact(&cx(), async |tx: &mut Tx| {
             for n in 1..=30 {
@@ -130,7 +134,7 @@ async fn a_table_is_there_for_the_next_statement() {
     done.expect("it commits");
 }
 
-/// It names the statement that it is of, since it shows at another one.
+/// It says that it is of another statement than the one at which it shows, and the log which.
 #[tokio::test]
 async fn a_failure_that_shows_later_names_its_statement() {
     let databases = databases().await;
@@ -142,7 +146,9 @@ async fn a_failure_that_shows_later_names_its_statement() {
             tx.send(SET, params!["a", -1]).await?;
             let later =
                 tx.execute("DELETE FROM account WHERE id = 'b'", params![]).await.expect_err("it fails");
-            assert!(later.message.contains("constraint") && later.message.contains(SET), "{later}");
+            assert!(later.message.contains("constraint") && later.message.contains("sent before"), "{later}");
+            let source = later.source.expect("what the driver said").to_string();
+            assert!(source.contains(SET), "for the log: {source}");
             // Nothing that is wrong at once waits for that.
             let unfit = tx.send(SET, params!["a", "many"]).await.expect_err("no number");
             assert!(unfit.message.contains("type"), "{unfit}");
@@ -154,4 +160,142 @@ async fn a_failure_that_shows_later_names_its_statement() {
         .await;
     assert!(failed.is_err_and(|error| !error.may_have_run()));
     assert_eq!(balances(&store).await.get("a"), Some(&1));
+}
+
+/// A plan that is stale by the time of COMMIT is made anew for the next transaction, as it is where the statement is waited for.
+#[tokio::test]
+async fn a_stale_plan_that_shows_at_commit_is_made_anew() {
+    let databases = databases().await;
+    let options = Options { connections_max: 2, connections_of_consumers: 1, ..options() };
+    let store =
+        databases.stores_with(options).open(&StoreName::of("bank"), &schema()).await.expect("it opens");
+    deposit(&store, "a", 1).await.expect("it commits");
+    let send = async || -> Result<(), CallError> {
+        store
+            .transact(&cx(), async |tx: &mut Tx| {
+                tx.execute(SET, params!["a", 1]).await?;
+                Ok(tx.send("UPDATE account SET balance = 2 WHERE id = $1 RETURNING *", params!["a"]).await?)
+            })
+            .await
+    };
+    // On each of its connections.
+    for _ in 0..4 {
+        send().await.expect("it commits");
+    }
+    let alter = "ALTER TABLE account ADD also BIGINT";
+    databases.server.sql_in(&databases.database("bank"), alter).await.expect("the table changes");
+    let failed = async || {
+        let mut n_failed = 0;
+        while send().await.is_err() {
+            n_failed += 1;
+            assert!(n_failed <= 2, "each connection notices once");
+        }
+        n_failed
+    };
+    assert!(failed().await >= 1, "so that the test can fail");
+    for _ in 0..8 {
+        let _ = failed().await;
+    }
+    assert_eq!(failed().await, 0);
+}
+
+/// A race that was lost by what a part has sent is the transaction's, not the part's alone.
+#[tokio::test]
+async fn a_race_lost_by_a_part_is_known_as_one() {
+    let databases = databases().await;
+    let strict = Schema { isolation: Isolation::RepeatableRead, ..schema() };
+    let store = databases.stores().open(&StoreName::of("bank"), &strict).await.expect("it opens");
+    deposit(&store, "a", 1).await.expect("it commits");
+    let other = store.clone();
+    let seen = store
+        .run(Class::Call, async |tx: &mut Tx| {
+            let _: (i64,) = tx.query_one("SELECT count(*) FROM account", params![]).await?;
+            // In a task of its own: a transaction within a transaction is refused.
+            let other = other.clone();
+            let between = tokio::spawn(async move { deposit(&other, "a", 1).await.map(drop) });
+            between.await.expect("no panic").expect("it commits in between");
+            let part: Result<(), CallError> =
+                tx.nested(async |tx: &mut Tx| Ok(tx.send(SET, params!["a", 7]).await?)).await;
+            assert!(part.is_err(), "the row has changed since");
+            Ok::<_, StoreError>(tx.lost_race().map(|race| race.kind))
+        })
+        .await;
+    let (seen, _) = seen.expect("it may commit nothing");
+    assert_eq!(seen, Some(StoreErrorKind::Conflict));
+}
+
+const EFFECTS: Migration = Migration::new(
+    1,
+    "effects",
+    "CREATE TABLE effect (id TEXT PRIMARY KEY, n BIGINT NOT NULL); INSERT INTO effect VALUES ('a', 0), ('b', 0)",
+);
+
+async fn add_effect(tx: &mut Tx, moved: &Moved) -> Result<(), Failure> {
+    tx.send("UPDATE effect SET n = n + 1 WHERE id = $1", params![moved.account]).await?;
+    Ok(())
+}
+
+/// A row that somebody holds longer than the limit of locks stops the events that want it, and no others of their lane.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_row_that_is_held_stops_the_event_that_wants_it_and_none_before() {
+    let databases = databases().await;
+    let bank = databases.stores().open(&StoreName::of("bank"), &schema()).await.expect("it opens");
+    // One lane: "b" three times, then "a".
+    let same_lane = (0..).map(|n| format!("b{n}"));
+    let lane = divisi_contract::event::lane_of("a", divisi_contract::event::LANES);
+    let mut same_lane =
+        same_lane.filter(|key| divisi_contract::event::lane_of(key, divisi_contract::event::LANES) == lane);
+    let before = same_lane.next().expect("some key");
+    for _ in 0..3 {
+        deposit(&bank, &before, 1).await.expect("it commits");
+    }
+    deposit(&bank, "a", 1).await.expect("it commits");
+    let log = Log::new(bank, Listeners::none().allow(Moved::TOPIC, "effects"), LogOptions::default());
+    let quick = Options { lock_timeout: Duration::from_millis(200), ..options() };
+    let tables = Schema { migrations: vec![EFFECTS], ..Schema::default() };
+    let effects =
+        databases.stores_with(quick).open(&StoreName::of("effects"), &tables).await.expect("it opens");
+    let sql =
+        async |sql: &str| databases.server.sql_in(&databases.database("effects"), sql).await.expect("done");
+    sql(&format!("INSERT INTO effect VALUES ('{before}', 0)")).await;
+    let (holds, held) = oneshot::channel();
+    let (go, may_go) = oneshot::channel::<()>();
+    let holding = tokio::spawn({
+        let effects = effects.clone();
+        async move {
+            let held: Result<(), CallError> = effects
+                .transact(&cx(), async move |tx: &mut Tx| {
+                    tx.execute("UPDATE effect SET n = n WHERE id = 'a'", params![]).await?;
+                    let _ = holds.send(());
+                    let _ = may_go.await;
+                    Ok(())
+                })
+                .await;
+            held
+        }
+    });
+    held.await.expect("the row is held");
+    let consumer = Consumer::new("effects", effects.clone(), Handlers::new().react::<Moved, _>(add_effect))
+        .from("bank", Moved::TOPIC, log as _);
+    let parked = consumer.parked();
+    let (stop, stopped) = oneshot::channel::<()>();
+    let running = tokio::spawn(consumer.run(async move {
+        let _ = stopped.await;
+    }));
+    let n = async |id: &str| {
+        let found: Result<(i64,), StoreError> = effects
+            .read(async |read: &mut Read| {
+                read.query_one("SELECT n FROM effect WHERE id = $1", params![id]).await
+            })
+            .await;
+        found.expect("the database answers").0
+    };
+    eventually("those before it take effect", async || n(&before).await, |n| *n == 3).await;
+    assert_eq!(n("a").await, 0);
+    drop(go);
+    holding.await.expect("no panic").expect("it commits");
+    eventually("it goes on when the row is free", async || n("a").await, |n| *n == 1).await;
+    assert!(parked.list(1).await.expect("a list").is_empty(), "nothing is parked for trouble that passes");
+    drop(stop);
+    running.await.expect("no panic");
 }

@@ -143,6 +143,14 @@ pub async fn what_a_part_sends_is_the_parts(stores: &dyn Stores) {
                 })
                 .await;
             assert!(refused.is_err());
+            let unheard: Result<(), CallError> = tx
+                .nested(async |tx: &mut Tx| {
+                    tx.send(SET, params!["b", 9]).await?;
+                    let _unheard = tx.send(SET, params!["a", -1]).await;
+                    Ok(())
+                })
+                .await;
+            assert!(unheard.is_err(), "whoever looks away");
             tx.nested(async |tx: &mut Tx| Ok(tx.send(SET, params!["c", 8]).await?)).await?;
             add(tx, "d", 1).await.map(drop)
         })

@@ -2,3 +2,4 @@
 
 mod carrier;
 mod model;
+mod relay;

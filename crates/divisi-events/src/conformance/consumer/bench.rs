@@ -18,7 +18,7 @@ use crate::consumer::{Consumer, ConsumerOptions, ConsumerStatus, Observer, Parke
 use crate::handler::{Failure, Handler, Handlers};
 
 /// How long the suite waits for what must happen, before it says that it did not.
-pub(super) const PATIENCE: Duration = Duration::from_secs(20);
+pub(super) const PATIENCE: Duration = Duration::from_secs(40);
 /// The name of the consumer.
 pub(super) const NAME: &str = "suite";
 /// The services that it listens to.
