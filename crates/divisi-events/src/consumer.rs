@@ -24,6 +24,7 @@ mod breaker;
 mod carried;
 mod entering;
 mod input;
+mod pace;
 mod queue;
 mod redrive;
 mod trouble;

@@ -30,6 +30,7 @@ use super::batch::Ended;
 use super::breaker::Breaker;
 use super::carried::{Came, Carried};
 use super::entering::{self, Entering};
+use super::pace::Pace;
 use super::queue::Queue;
 use super::status::{LaneState, LaneStatus};
 use super::trouble::Trouble;
@@ -70,6 +71,9 @@ pub(super) struct Input {
     working: JoinSet<(Lane, Ended)>,
     /// The place of the lane that may begin a transaction first.
     begins_next: usize,
+    /// When a lane that can go on may begin though nothing has ended.
+    held_back: Option<Instant>,
+    pace: Pace,
     asked: Option<Asked>,
     /// Whose lanes they are is being asked, or will be again.
     sharing: Sharing,
@@ -127,6 +131,8 @@ impl Input {
             lanes: Vec::new(),
             working: JoinSet::new(),
             begins_next: 0,
+            held_back: None,
+            pace: Pace::default(),
             asked: None,
             sharing: Sharing::default(),
             answers_take: Duration::ZERO,
@@ -402,7 +408,8 @@ impl Input {
         });
         let carried = carried.and_then(|carried| carried.next_wake(now));
         let share = self.next_share();
-        lanes.into_iter().chain(carried).chain(again).chain(share).chain(self.source.until(now)).min()
+        let times = lanes.into_iter().chain(carried).chain(again).chain(share);
+        times.chain(self.held_back).chain(self.source.until(now)).min()
     }
 }
 

@@ -18,6 +18,14 @@ pub const BATCH_WORK_WHILE_CALLS_WAIT_AT_A_SERVER: Duration = Duration::from_mil
 /// Transactions of one input under way at once: as many as there are lanes, since those that wait together commit
 /// together.
 pub const TRANSACTIONS_MAX: usize = 64;
+/// Events of a transaction of late, on the average, from which on an input begins [`TRANSACTIONS_OF_MANY`] at once and no more, where the store
+/// waits for a server.
+pub const MANY_EVENTS: f32 = 8.0;
+/// So many transactions of one input while each has [`MANY_EVENTS`]; the next begins when one of them ends, or is [`QUICK_FOR`] old. With four
+/// at a time, half as many more events went through two busy cores as with twelve; with four for single events they came late.
+pub const TRANSACTIONS_OF_MANY: usize = 4;
+/// From then on a transaction is one that waits for something, and in nobody's way.
+pub const QUICK_FOR: Duration = Duration::from_millis(20);
 /// Bytes that wait to be applied before no more are asked for: one answer is applied while the next is on its way.
 pub const QUEUE_BYTES_MAX: usize = 256 * 1024;
 /// The same where the store waits for a server: there a transaction costs several trips and a sync of its own, so each lane

@@ -19,8 +19,8 @@ pub(super) struct Queue {
     /// What is in hand, contiguous from the watermark on.
     items: VecDeque<Item>,
     bytes: usize,
-    /// Whether a transaction is under way.
-    pub(super) working: bool,
+    /// Since when a transaction is under way.
+    pub(super) working: Option<Instant>,
     /// Whether the question that is on its way names this lane.
     pub(super) asked: bool,
     /// Where it ends at the source, as the last answer said.
@@ -89,7 +89,7 @@ impl Queue {
             at,
             items: VecDeque::new(),
             bytes: 0,
-            working: false,
+            working: None,
             asked: false,
             head: Pos(0),
             served: 0,
@@ -129,7 +129,7 @@ impl Queue {
 
     /// Whether a batch may begin.
     pub(super) fn ready(&self, now: Instant) -> bool {
-        !self.working && !self.items.is_empty() && self.free(now)
+        self.working.is_none() && !self.items.is_empty() && self.free(now)
     }
 
     /// When it becomes free by itself, if it is not.

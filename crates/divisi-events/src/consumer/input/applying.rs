@@ -29,6 +29,8 @@ impl Input {
     pub(super) fn start(&mut self) {
         let now = Instant::now();
         let transactions_max = self.shared.transactions_max();
+        let mut begin = self.pace.may_begin(self.lanes.iter().filter_map(|queue| queue.working), now);
+        self.held_back = None;
         let first = self.begins_next.min(self.lanes.len());
         let (before, behind) = self.lanes.split_at_mut(first);
         for queue in behind.iter_mut().chain(before) {
@@ -38,7 +40,12 @@ impl Input {
             if !queue.ready(now) {
                 continue;
             }
-            queue.working = true;
+            if begin.n == 0 {
+                self.held_back = Some(begin.next);
+                return;
+            }
+            begin.n -= 1;
+            queue.working = Some(now);
             self.begins_next = usize::from(queue.lane.0) + 1;
             let batch = queue.batch(self.epoch, self.shared.options.batch_events_max);
             let (shared, inbox, breaker) =
@@ -61,9 +68,13 @@ impl Input {
         let n = usize::from(lane.0);
         let now = Instant::now();
         let queue = self.lanes.get_mut(n)?;
-        queue.working = false;
+        queue.working = None;
         match ended {
             Ended::Applied { to, handled, parked, skipped, failed, halted } => {
+                // Where nothing waits for a server, those that wait together commit together.
+                if self.shared.suspends {
+                    self.pace.ended(handled);
+                }
                 queue.moved(to);
                 queue.careful = failed;
                 if skipped > 0 {
@@ -112,7 +123,7 @@ impl Input {
                 );
                 let (shared, inbox) = (Arc::clone(&self.shared), Arc::clone(&self.inbox));
                 let (mut stop, known) = (self.stop.clone(), Watermark { epoch: self.epoch, pos: queue.at() });
-                queue.working = true;
+                queue.working = Some(now);
                 self.working.spawn(async move {
                     let look = shared.store.read(async |read: &mut Read| inbox.look(read, lane).await);
                     // Whoever stops is content with what is known; the next start reads it anew.

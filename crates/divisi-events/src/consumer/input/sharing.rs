@@ -144,7 +144,7 @@ impl Input {
         let Some(queue) = self.lanes.get_mut(n) else { return };
         queue.mine = true;
         // What is still under way says itself where the lane is when it ends.
-        if !queue.working && mark.epoch == self.epoch && mark.pos > queue.at() {
+        if queue.working.is_none() && mark.epoch == self.epoch && mark.pos > queue.at() {
             queue.moved(mark.pos);
         }
         let (lane, at, is_stopped) = (queue.lane, queue.at(), queue.is_stopped());
