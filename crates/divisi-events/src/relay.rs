@@ -427,8 +427,8 @@ impl Relay {
             if record.pos != end_of(runs, cursor).next() {
                 continue;
             }
-            match runs.iter_mut().position(|(lane, _)| *lane == record.lane) {
-                Some(n) => runs[n].1.push(Arc::clone(record)),
+            match runs.iter_mut().find(|(lane, _)| *lane == record.lane) {
+                Some((_, run)) => run.push(Arc::clone(record)),
                 None => runs.push((record.lane, vec![Arc::clone(record)])),
             }
         }

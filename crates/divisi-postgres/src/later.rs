@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::{BufMut, BytesMut};
 use deadpool_postgres::Client;
-use divisi_store::backend::not_one_row;
+use divisi_store::backend::rows_of_sent;
 use divisi_store::{StoreError, StoreErrorKind, ValueRef};
 use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 use tokio_postgres::{Error, Statement};
@@ -21,10 +21,10 @@ use crate::trip::{Sent, Silent};
 const STATEMENTS_MAX: usize = 32;
 /// The same while calls have connections, which may wait for a row that these change.
 const STATEMENTS_MAX_BESIDE_CALLS: usize = 8;
-/// Characters of a statement that a log gets.
-const SQL_CHARS_MAX: usize = 200;
 /// How many bytes of parameters do.
 const BYTES_MAX: usize = 64 * 1024;
+/// Characters of a statement that a log gets.
+const SQL_CHARS_MAX: usize = 200;
 
 /// Those of one transaction that were not sent yet, in their order.
 #[derive(Default)]
@@ -48,8 +48,8 @@ pub(crate) enum Trouble<'a> {
     Statement(Error),
     /// One that was not did.
     Earlier(Error, &'a Waiting),
-    /// So many rows were changed, instead of one.
-    Rows(u64),
+    /// One was done, and did not change the one row that it must.
+    Rows(StoreError),
 }
 
 /// What a log says of it; no caller sees it.
@@ -119,17 +119,21 @@ where
 {
     let mut first = Ok(());
     for (waiting, sent) in sent {
-        let trouble = match sent.within(patience).await? {
-            Ok(n_rows) if waiting.one_row && n_rows != 1 => Trouble::Rows(n_rows),
-            Ok(_) => continue,
-            Err(error) => Trouble::Earlier(error, waiting),
+        let done = match sent.within(patience).await? {
+            Ok(n_rows) => rows_of_sent(n_rows, waiting.one_row).map_err(Trouble::Rows),
+            Err(error) => Err(Trouble::Earlier(error, waiting)),
         };
-        // A connection that was lost matters more than what failed before.
-        if first.is_ok() || trouble.is_lost() {
-            first = Err(trouble);
-        }
+        first = behind(first, done);
     }
     Ok(first)
+}
+
+/// What came of something that was sent behind something else. The first trouble counts, but a connection that was lost matters more.
+pub(crate) fn behind<'a, T>(
+    first: Result<(), Trouble<'a>>,
+    next: Result<T, Trouble<'a>>,
+) -> Result<T, Trouble<'a>> {
+    if next.as_ref().is_err_and(Trouble::is_lost) { next } else { first.and(next) }
 }
 
 impl Trouble<'_> {
@@ -161,7 +165,7 @@ impl From<Trouble<'_>> for StoreError {
     fn from(trouble: Trouble<'_>) -> StoreError {
         match trouble {
             Trouble::Statement(error) => store_error(error),
-            // It shows at another statement than the one that it is of, so it names that.
+            // It shows at another statement than the one that it is of: the message says so, and the source which.
             Trouble::Earlier(error, waiting) => {
                 let of = store_error(error);
                 let (kind, message) =
@@ -172,7 +176,7 @@ impl From<Trouble<'_>> for StoreError {
                     None => StoreError::new(kind, message),
                 }
             }
-            Trouble::Rows(n_rows) => not_one_row(n_rows),
+            Trouble::Rows(error) => error,
         }
     }
 }

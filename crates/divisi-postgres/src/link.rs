@@ -294,9 +294,7 @@ impl Link {
             };
             let sent = later::answers(sent, patience).await?;
             let done = done.within(patience).await?.map_err(Trouble::Statement);
-            // A connection that was lost matters more than what failed before.
-            let lost = done.as_ref().is_err_and(Trouble::is_lost);
-            Ok(if lost { done } else { begun.and(sent).and(done) })
+            Ok(later::behind(begun.and(sent), done))
         };
         let done = trip.await;
         self.settle(done)

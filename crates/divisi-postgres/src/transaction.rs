@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use deadpool_postgres::Client;
-use divisi_store::backend::{CommitError, Question, TwoAnswers, not_one_row};
+use divisi_store::backend::{CommitError, Question, TwoAnswers, rows_of_sent};
 use divisi_store::{
     BoxFuture, Draft, Isolation, Position, Record, Row, Session, StoreError, StoreErrorKind, ValueRef,
     failpoint,
@@ -208,7 +208,7 @@ impl Session for Transaction {
         Box::pin(async move {
             if self.link.is_fresh() || !scan::is_of_rows(sql) {
                 let n_rows = self.execute(sql, params).await?;
-                return if one_row && n_rows != 1 { Err(not_one_row(n_rows)) } else { Ok(()) };
+                return rows_of_sent(n_rows, one_row);
             }
             scan::is_allowed(sql)?;
             let sent = self.link.send(sql, params, one_row, self.core.serves_calls()).await;

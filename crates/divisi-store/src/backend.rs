@@ -219,10 +219,8 @@ pub trait Session: Send {
         one_row: bool,
     ) -> BoxFuture<'a, Result<(), StoreError>> {
         Box::pin(async move {
-            match self.execute(sql, params).await? {
-                n_rows if one_row && n_rows != 1 => Err(not_one_row(n_rows)),
-                _ => Ok(()),
-            }
+            let n_rows = self.execute(sql, params).await?;
+            rows_of_sent(n_rows, one_row)
         })
     }
 
@@ -258,10 +256,13 @@ pub enum CommitError {
     MayHaveHappened(#[source] StoreError),
 }
 
-/// What [`Session::send`] says where it should have changed one row.
-pub fn not_one_row(n_rows: u64) -> StoreError {
+/// What [`Session::send`] makes of the number of rows that it changed.
+pub fn rows_of_sent(n_rows: u64, one_row: bool) -> Result<(), StoreError> {
+    if !one_row || n_rows == 1 {
+        return Ok(());
+    }
     let message = format!("a row that the transaction had locked is gone: {n_rows} rows were changed");
-    StoreError::new(StoreErrorKind::Corrupt, message)
+    Err(StoreError::new(StoreErrorKind::Corrupt, message))
 }
 
 impl StoreName {
