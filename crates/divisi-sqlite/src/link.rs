@@ -10,9 +10,11 @@ use rusqlite::types::{ToSqlOutput, ValueRef as SqlRef};
 use rusqlite::{CachedStatement, Connection};
 
 use crate::error::store_error;
-use crate::scan;
 
+mod known;
 mod limit;
+pub(crate) use known::Facts;
+use known::Known;
 pub(crate) use limit::Limit;
 
 /// How many prepared statements a connection keeps.
@@ -26,6 +28,7 @@ pub(crate) struct Link {
     /// Set while a statement of the framework's own is prepared: it may do what a service may not.
     ours: Arc<AtomicBool>,
     limit: Arc<Limit>,
+    known: Known,
 }
 
 impl Link {
@@ -42,7 +45,7 @@ impl Link {
             STEPS_BETWEEN_LOOKS,
             Some(move || looked_at.passed(u64::from(STEPS_BETWEEN_LOOKS.unsigned_abs()))),
         )?;
-        Ok(Link { connection, ours, limit })
+        Ok(Link { connection, ours, limit, known: Known::new() })
     }
 
     /// Calls `told` after each commit with the length of the write-ahead log in pages.
@@ -121,27 +124,41 @@ impl Link {
         Ok(found)
     }
 
+    /// What the text of a statement says.
+    pub(crate) fn facts(&self, sql: &str) -> Facts {
+        self.known.of(sql)
+    }
+
     fn prepare(&self, sql: &str, params: &[ValueRef<'_>]) -> Result<CachedStatement<'_>, StoreError> {
-        if scan::has_rollback(sql) {
+        let facts = self.known.of(sql);
+        if facts.rolls_back {
             return Err(rollback_clause());
         }
         let mut statement = self.connection.prepare_cached(sql).map_err(store_error)?;
         if statement.parameter_count() != params.len() {
             return Err(parameters(&statement, params.len()));
         }
-        // `$1` is a name in SQLite, and its place is that of its first use.
+        let mut in_order = true;
         for place in 1..=params.len() {
-            let number =
-                statement.parameter_name(place).and_then(|name| name.get(1..)?.parse::<usize>().ok());
+            let number = if facts.in_order { Some(place) } else { number(&statement, place) };
             let Some(bound) = number.and_then(|number| params.get(number.checked_sub(1)?)) else {
                 return Err(parameters(&statement, params.len()));
             };
+            in_order = in_order && number == Some(place);
             statement
                 .raw_bind_parameter(place, ToSqlOutput::Borrowed(borrowed(*bound)))
                 .map_err(store_error)?;
         }
+        if in_order && !facts.in_order {
+            self.known.learn(sql, Facts { in_order, ..facts });
+        }
         Ok(statement)
     }
+}
+
+/// Which parameter has a place: `$1` is a name in SQLite, and its place is that of its first use.
+fn number(statement: &CachedStatement<'_>, place: usize) -> Option<usize> {
+    statement.parameter_name(place)?.get(1..)?.parse().ok()
 }
 
 /// What a `ROLLBACK` clause is answered.

@@ -38,6 +38,10 @@ pub(crate) struct Writer {
     broken: Option<Broken>,
     /// Whether the ends of lanes are being moved: a panic meanwhile leaves them wrong.
     moving_ends: bool,
+    /// Whether nobody has entered the transaction that is open, but those who left nothing in it.
+    untouched: bool,
+    /// Whether the member that runs has a savepoint. The first one needs none: what it did is all of the transaction.
+    has_savepoint: bool,
 }
 
 /// How a group's transaction came to its end before its COMMIT.
@@ -67,7 +71,17 @@ impl Writer {
     ) -> rusqlite::Result<Writer> {
         let open = Open::new(link)?;
         let file = SameFile::named(&path).map_err(|_| rusqlite::Error::InvalidPath(path.clone()))?;
-        Ok(Writer { path, file, source, options, open: Some(open), broken: None, moving_ends: false })
+        Ok(Writer {
+            path,
+            file,
+            source,
+            options,
+            open: Some(open),
+            broken: None,
+            moving_ends: false,
+            untouched: false,
+            has_savepoint: false,
+        })
     }
 
     /// Opens the transaction that a group shares, on a new connection if the last one cannot be trusted.
@@ -88,14 +102,19 @@ impl Writer {
         if !open.link.is_autocommit() {
             open.link.control("ROLLBACK").map_err(store_error)?;
         }
-        open.link.control("BEGIN IMMEDIATE").map_err(store_error)
+        open.link.control("BEGIN IMMEDIATE").map_err(store_error)?;
+        self.untouched = true;
+        Ok(())
     }
 
-    /// Opens a member's savepoint and starts its clock.
+    /// Lets a member in, behind a savepoint where others were before it, and starts its clock.
     pub(crate) fn enter(&mut self) -> Result<(), StoreError> {
         self.alive()?;
+        self.has_savepoint = !std::mem::take(&mut self.untouched);
         let open = self.open()?;
-        open.link.control("SAVEPOINT divisi_member").map_err(store_error)?;
+        if self.has_savepoint {
+            open.link.control("SAVEPOINT divisi_member").map_err(store_error)?;
+        }
         open.link.limit().start();
         Ok(())
     }
@@ -173,6 +192,9 @@ impl Writer {
                 "a deferred foreign key points to a row that does not exist",
             ));
         }
+        if !self.has_savepoint {
+            return Ok(());
+        }
         let released = open.link.control("RELEASE divisi_member").map_err(store_error);
         self.notice(released)
     }
@@ -188,10 +210,13 @@ impl Writer {
         if self.broken.is_some() {
             return;
         }
-        let undone = open
-            .link
-            .control("ROLLBACK TO divisi_member")
-            .and_then(|()| open.link.control("RELEASE divisi_member"));
+        let [first, second] = match self.has_savepoint {
+            true => ["ROLLBACK TO divisi_member", "RELEASE divisi_member"],
+            // The next one comes first again.
+            false => ["ROLLBACK", "BEGIN IMMEDIATE"],
+        };
+        self.untouched = !self.has_savepoint;
+        let undone = open.link.control(first).and_then(|()| open.link.control(second));
         if let Err(error) = undone {
             // What cannot be undone must not be committed with the others.
             self.broken = Some(Broken::by(store_error(error)));
@@ -312,7 +337,9 @@ impl Writer {
         self.alive()?;
         let open = self.open_mut()?;
         open.link.limit().check()?;
-        open.deferred.saw(sql);
+        if open.link.facts(sql).defers {
+            open.deferred.comes();
+        }
         let done = statement(&open.link);
         self.notice(done)
     }

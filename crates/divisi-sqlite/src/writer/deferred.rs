@@ -32,9 +32,9 @@ impl Deferred {
         })
     }
 
-    /// A statement of the service: it may bring a deferred key.
-    pub(crate) fn saw(&mut self, sql: &str) {
-        self.possible = self.possible || scan::has_deferred_key(sql);
+    /// A statement of the service may bring a deferred key.
+    pub(crate) fn comes(&mut self) {
+        self.possible = true;
     }
 
     /// Whether a deferred key is broken now.
