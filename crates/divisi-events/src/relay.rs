@@ -9,6 +9,7 @@ mod join;
 mod lease;
 mod start;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -333,6 +334,9 @@ impl Relay {
                 return Ok(None);
             }
             self.lengthen(&mut runs, &fetched.records);
+            // The lane that had its turn longest ago is asked for first the next time.
+            let served: HashSet<Lane> = fetched.records.iter().map(|record| record.lane).collect();
+            self.lanes.sort_by_key(|cursor| served.contains(&cursor.lane));
             let is_all = |(lane, end): &(Lane, Pos)| {
                 let cursor = self.lanes.iter().find(|cursor| cursor.lane == *lane);
                 cursor.is_none_or(|cursor| end_of(&runs, cursor) >= *end)
@@ -342,8 +346,6 @@ impl Relay {
             }
             wait_ms = 0;
         }
-        // The lane that had its turn longest ago is asked for first the next time.
-        self.lanes.sort_by_key(|cursor| runs.iter().any(|(lane, _)| *lane == cursor.lane));
         Ok(Some(runs))
     }
 

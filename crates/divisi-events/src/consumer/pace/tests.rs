@@ -8,8 +8,16 @@ use crate::consumer::options::{QUICK_FOR, TRANSACTIONS_OF_MANY};
 
 fn after(n_transactions: usize, n_events: u64) -> Pace {
     let mut pace = Pace::default();
-    (0..n_transactions).for_each(|_| pace.ended(n_events));
+    more(&mut pace, n_transactions, n_events);
     pace
+}
+
+fn more(pace: &mut Pace, n_transactions: usize, n_events: u64) {
+    (0..n_transactions).for_each(|_| pace.ended(n_events, Instant::now()));
+}
+
+fn is_held_back(pace: &Pace) -> bool {
+    pace.may_begin(empty(), Instant::now()).n == TRANSACTIONS_OF_MANY
 }
 
 #[test]
@@ -42,6 +50,24 @@ fn one_that_waits_for_something_is_in_nobodys_way() {
 #[test]
 fn what_becomes_less_is_noticed() {
     let mut pace = after(1_000, 100);
-    (0..100).for_each(|_| pace.ended(1));
-    assert_eq!(pace.may_begin(empty(), Instant::now()).n, usize::MAX, "{pace:?}");
+    more(&mut pace, 100, 1);
+    assert!(!is_held_back(&pace), "{pace:?}");
+}
+
+/// At a load where few at a time have nine events each, many at a time have three: a backlog that is over does not hold back what follows.
+#[test]
+fn a_load_that_would_not_be_held_back_by_itself_is_not_after_a_backlog() {
+    let mut pace = after(1_000, 100);
+    assert!(is_held_back(&pace));
+    more(&mut pace, 200, 9);
+    assert!(!is_held_back(&pace), "{pace:?}");
+    more(&mut pace, 200, 3);
+    assert!(!is_held_back(&pace), "{pace:?}");
+}
+
+#[test]
+fn a_load_of_before_a_rest_is_forgotten() {
+    let mut pace = after(1_000, 100);
+    pace.ended(1, Instant::now() + Duration::from_secs(2));
+    assert!(!is_held_back(&pace), "{pace:?}");
 }
