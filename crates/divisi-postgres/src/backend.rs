@@ -203,7 +203,6 @@ impl PostgresStore {
     async fn waiting(&self) -> Result<u64, StoreError> {
         let mut read = self.snapshot().await?;
         let mut rows = read.query(WAITING, &[]).await?;
-        read.roll_back().await?;
         rows.first_mut().map_or(Ok(0_i64), |row| row.take(0)).map(i64::unsigned_abs)
     }
 }

@@ -129,12 +129,13 @@ impl Core {
     async fn permits(&self, class: Option<Class>) -> Result<Permits, StoreError> {
         let of = match class {
             // A lane can wait as long as there is work in others; nobody else waits for it.
-            Some(Class::Consumer | Class::Upkeep) => {
+            Some(Class::Consumer) => {
                 let share = Arc::clone(&self.free_for_consumers).acquire_owned();
                 Of::Consumers(share.await.map_err(|_| closed())?)
             }
             Some(Class::Call) => Of::Calls(Arc::clone(&self.calls)),
-            None => Of::Nobody,
+            // A lease is not to run out behind consumers that all wait for a row.
+            Some(Class::Upkeep) | None => Of::Nobody,
         };
         Ok(Permits { _connection: self.permit(&self.free).await?, _of: of })
     }

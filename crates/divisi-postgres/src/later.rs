@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use bytes::{BufMut, BytesMut};
 use deadpool_postgres::Client;
-use divisi_store::backend::rows_of_sent;
+use divisi_store::backend::not_one_row;
 use divisi_store::{StoreError, StoreErrorKind, ValueRef};
+use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 use tokio_postgres::{Error, Statement};
 
@@ -44,12 +45,12 @@ pub(crate) struct Waiting {
 
 /// What went wrong on a trip.
 pub(crate) enum Trouble<'a> {
+    /// BEGIN failed, so what stands behind it was sent outside of any transaction, and `ran` there, or may have.
+    Begin { error: Error, ran: bool },
     /// The statement that was waited for failed.
     Statement(Error),
     /// One that was not did.
     Earlier(Error, &'a Waiting),
-    /// One was done, and did not change the one row that it must.
-    Rows(StoreError),
 }
 
 /// What a log says of it; no caller sees it.
@@ -120,12 +121,19 @@ where
     let mut first = Ok(());
     for (waiting, sent) in sent {
         let done = match sent.within(patience).await? {
-            Ok(n_rows) => rows_of_sent(n_rows, waiting.one_row).map_err(Trouble::Rows),
+            Ok(_) => Ok(()),
             Err(error) => Err(Trouble::Earlier(error, waiting)),
         };
-        first = behind(first, done);
+        // What the server has said against one counts, whatever became of the connection behind it: whoever waits for the last answer
+        // hears of that.
+        first = first.and(done);
     }
     Ok(first)
+}
+
+/// `sql`, which changes rows, with a count of them that fails unless it is one.
+pub(crate) fn counted(sql: &str) -> String {
+    format!("WITH changed AS ({sql} RETURNING 1) SELECT 1 / (count(*) = 1)::int FROM changed")
 }
 
 /// What came of something that was sent behind something else. The first trouble counts, but a connection that was lost matters more.
@@ -138,33 +146,37 @@ pub(crate) fn behind<'a, T>(
 
 impl Trouble<'_> {
     /// What the driver said of it.
-    pub(crate) fn error(&self) -> Option<&Error> {
+    pub(crate) fn error(&self) -> &Error {
         match self {
-            Trouble::Statement(error) | Trouble::Earlier(error, _) => Some(error),
-            Trouble::Rows(_) => None,
+            Trouble::Begin { error, .. } | Trouble::Statement(error) | Trouble::Earlier(error, _) => error,
         }
     }
 
     /// Whether the connection is gone.
     pub(crate) fn is_lost(&self) -> bool {
-        self.error().is_some_and(is_lost)
+        is_lost(self.error())
     }
 
     /// Whether it is the server that said so.
     pub(crate) fn is_said(&self) -> bool {
-        self.error().is_some_and(|error| error.as_db_error().is_some())
+        self.error().as_db_error().is_some()
     }
 
     /// Whether the server ended the session with it.
     pub(crate) fn is_fatal(&self) -> bool {
-        self.error().and_then(Error::as_db_error).is_some_and(is_fatal)
+        self.error().as_db_error().is_some_and(is_fatal)
     }
 }
 
 impl From<Trouble<'_>> for StoreError {
     fn from(trouble: Trouble<'_>) -> StoreError {
         match trouble {
-            Trouble::Statement(error) => store_error(error),
+            Trouble::Begin { error, .. } | Trouble::Statement(error) => store_error(error),
+            Trouble::Earlier(error, waiting)
+                if waiting.one_row && error.code() == Some(&SqlState::DIVISION_BY_ZERO) =>
+            {
+                not_one_row()
+            }
             // It shows at another statement than the one that it is of: the message says so, and the source which.
             Trouble::Earlier(error, waiting) => {
                 let of = store_error(error);
@@ -176,7 +188,6 @@ impl From<Trouble<'_>> for StoreError {
                     None => StoreError::new(kind, message),
                 }
             }
-            Trouble::Rows(error) => error,
         }
     }
 }

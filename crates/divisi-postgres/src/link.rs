@@ -36,8 +36,8 @@ pub(crate) struct Link {
     later: Later,
     /// How long an answer may take: the server's own limit, and then as long as a silent peer is borne.
     patience: Duration,
-    /// Whether an answer took longer.
-    silent: bool,
+    /// The server refused BEGIN, and did the statement behind it all the same, outside of any transaction.
+    outside: Option<StoreError>,
     permits: Option<Permits>,
 }
 
@@ -75,7 +75,9 @@ enum State {
     InFlight,
     /// There is none.
     Ended,
-    /// The connection is gone, or in a state that nobody knows.
+    /// The connection is gone.
+    Lost,
+    /// It is in a state that nobody knows, or the server is silent.
     Broken,
 }
 
@@ -102,7 +104,7 @@ impl Link {
     fn bare(client: Client, begin: &'static str, options: &Options) -> Link {
         let patience = options.statement_timeout.saturating_add(options.silence_timeout);
         let state = State::Fresh(begin);
-        Link { client: Some(client), state, later: Later::default(), patience, silent: false, permits: None }
+        Link { client: Some(client), state, later: Later::default(), patience, outside: None, permits: None }
     }
 
     /// Begins a transaction on `client`, on a connection that the server has for certain. Without one, the permits come
@@ -134,7 +136,7 @@ impl Link {
     /// The permits of a link whose connection was lost with its very first statement, since the server had closed it
     /// long ago: nothing was done, and another connection may serve. A server that is silent is so on every connection.
     pub(crate) fn was_stale(&mut self) -> Option<Permits> {
-        if self.is_broken() && !self.silent { self.permits.take() } else { None }
+        if self.state == State::Lost { self.permits.take() } else { None }
     }
 
     /// Opens the transaction now.
@@ -142,9 +144,14 @@ impl Link {
         self.run(async |_: &Client| Ok(())).await
     }
 
-    /// Whether the connection is lost.
+    /// Whether the connection is of no more use.
     pub(crate) fn is_broken(&self) -> bool {
-        self.state == State::Broken
+        matches!(self.state, State::Lost | State::Broken)
+    }
+
+    /// Why a statement of the transaction may have been done outside of it, if one may.
+    pub(crate) fn outside(&self) -> Option<&StoreError> {
+        self.outside.as_ref()
     }
 
     /// Runs a service's statement; how many rows it changed.
@@ -165,7 +172,9 @@ impl Link {
         one_row: bool,
         beside_calls: bool,
     ) -> Result<(), StoreError> {
-        let statement = self.prepare_here(sql).await?;
+        // Its count comes behind COMMIT, so the server itself has to look at it.
+        let counted = one_row.then(|| later::counted(sql));
+        let statement = self.prepare_here(counted.as_deref().unwrap_or(sql)).await?;
         self.later.push(sql, statement, params, one_row)?;
         if self.later.is_due(beside_calls) { self.deliver().await } else { Ok(()) }
     }
@@ -276,7 +285,7 @@ impl Link {
         let begin = match self.state {
             State::Fresh(begin) => Some(begin),
             State::Open => None,
-            State::InFlight | State::Ended | State::Broken => return Err(ended()),
+            State::InFlight | State::Ended | State::Lost | State::Broken => return Err(ended()),
         };
         let Some(client) = self.client.as_ref() else { return Err(ended()) };
         self.state = State::InFlight;
@@ -288,13 +297,20 @@ impl Link {
             };
             let sent = later.send(client).await;
             let done = Sent::now(body(client)).await;
+            let asks = done.is_asked();
             let begun = match begun {
-                Some(begun) => begun.within(patience).await?.map_err(Trouble::Statement),
+                Some(begun) => begun.within(patience).await?,
                 None => Ok(()),
             };
             let sent = later::answers(sent, patience).await?;
             let done = done.within(patience).await?.map_err(Trouble::Statement);
-            Ok(later::behind(begun.and(sent), done))
+            Ok(match begun {
+                Ok(()) => later::behind(sent, done),
+                Err(error) => {
+                    let ran = asks && !done.as_ref().is_err_and(Trouble::is_said);
+                    Err(Trouble::Begin { error, ran })
+                }
+            })
         };
         let done = trip.await;
         self.settle(done)
@@ -303,17 +319,30 @@ impl Link {
     /// What an answer says of the transaction.
     fn settle<T>(&mut self, done: Result<Result<T, Trouble<'_>>, Silent>) -> Result<T, StoreError> {
         let Ok(done) = done else {
-            (self.state, self.silent) = (State::Broken, true);
+            self.state = State::Broken;
             return Err(self.was_silent());
         };
         let Some(client) = self.client.as_ref() else { return Err(ended()) };
-        let error = done.as_ref().err().and_then(Trouble::error);
+        let error = done.as_ref().err().map(Trouble::error);
         if error.is_some_and(is_stale_plan) {
             client.statement_cache.clear();
         }
         let lost = error.is_some_and(is_lost) || client.is_closed();
-        self.state = if lost { State::Broken } else { State::Open };
-        done.map_err(StoreError::from)
+        let mut outside = false;
+        self.state = match &done {
+            _ if lost => State::Lost,
+            Err(Trouble::Begin { ran: true, .. }) => {
+                outside = true;
+                State::Broken
+            }
+            Err(Trouble::Begin { ran: false, .. }) => State::Ended,
+            _ => State::Open,
+        };
+        done.map_err(|trouble| {
+            let error = StoreError::from(trouble);
+            self.outside = outside.then(|| error.clone());
+            error
+        })
     }
 
     fn was_silent(&self) -> StoreError {
@@ -334,7 +363,7 @@ impl Link {
         };
         if client.is_closed() {
             // Before COMMIT was sent: the server has undone it.
-            self.state = State::Broken;
+            self.state = State::Lost;
             let message = "the connection to the database was lost before COMMIT";
             return Ending::Undone(StoreError::new(StoreErrorKind::Busy, message));
         }
@@ -368,10 +397,8 @@ impl Link {
                 return if is_sent { Ending::Unknown(silent) } else { Ending::Undone(silent) };
             }
         };
-        let errors = [
-            done.as_ref().err().and_then(Trouble::error),
-            commit.as_ref().and_then(|done| done.as_ref().err()),
-        ];
+        let errors =
+            [done.as_ref().err().map(Trouble::error), commit.as_ref().and_then(|done| done.as_ref().err())];
         if errors.into_iter().flatten().any(is_stale_plan) {
             client.statement_cache.clear();
         }
@@ -382,7 +409,7 @@ impl Link {
             }
             (Ok(_), None) => Ending::Undone(ended()),
             (Err(trouble), None) => {
-                self.state = if trouble.is_lost() { State::Broken } else { State::Open };
+                self.state = if trouble.is_lost() { State::Lost } else { State::Open };
                 Ending::Undone(trouble.into())
             }
             // The server said that a statement before COMMIT failed, and ended the session with it, or was lost behind it: it commits
@@ -390,11 +417,11 @@ impl Link {
             (Err(trouble), Some(Err(error)))
                 if trouble.is_fatal() || (trouble.is_said() && is_lost(&error)) =>
             {
-                self.state = State::Broken;
+                self.state = State::Lost;
                 Ending::Undone(trouble.into())
             }
             (_, Some(Err(error))) if is_lost(&error) => {
-                self.state = State::Broken;
+                self.state = State::Lost;
                 Ending::Unknown(store_error(error))
             }
             // The server undoes all of it when a statement fails, or COMMIT itself does.
@@ -406,8 +433,7 @@ impl Link {
                 self.state = State::Open;
                 Ending::Undone(store_error(error))
             }
-            // A server that commits behind a failure is not one that can be reasoned about; and a row that the transaction had locked
-            // and that is gone is damage, which was committed.
+            // A server that commits behind a failure is not one that can be reasoned about.
             (Err(trouble), Some(Ok(()))) => {
                 self.state = State::Broken;
                 Ending::Unknown(trouble.into())
@@ -424,7 +450,7 @@ impl Link {
                 let undone = self.batch("ROLLBACK").await;
                 self.state = if undone.is_ok() { State::Ended } else { State::Broken };
             }
-            State::InFlight | State::Ended | State::Broken => {}
+            State::InFlight | State::Ended | State::Lost | State::Broken => {}
         }
     }
 }
@@ -447,7 +473,7 @@ impl Drop for Link {
                 }
             }
             // What runs there would go on for the next one. The server sees that the connection is closed and stops.
-            State::InFlight | State::Broken => drop(Object::take(client)),
+            State::InFlight | State::Lost | State::Broken => drop(Object::take(client)),
         }
     }
 }

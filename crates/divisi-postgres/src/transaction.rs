@@ -140,6 +140,9 @@ impl Transaction {
             let error = StoreError::new(StoreErrorKind::Statement, "a snapshot cannot be committed");
             return Err(CommitError::DidNotHappen(error));
         }
+        if let Some(error) = self.link.outside() {
+            return Err(CommitError::MayHaveHappened(error.clone()));
+        }
         if failpoint::hit("commit.before") {
             let error = StoreError::new(StoreErrorKind::Other, "failpoint commit.before");
             return Err(CommitError::DidNotHappen(error));
@@ -253,8 +256,11 @@ impl Session for Transaction {
         })
     }
 
-    fn roll_back(mut self: Box<Self>) -> BoxFuture<'static, Result<(), StoreError>> {
+    fn roll_back(mut self: Box<Self>) -> BoxFuture<'static, Result<(), CommitError>> {
         Box::pin(async move {
+            if let Some(error) = self.link.outside() {
+                return Err(CommitError::MayHaveHappened(error.clone()));
+            }
             // A connection that is lost has rolled back as well. What was seen was committed, hence durable.
             self.link.roll_back().await;
             Ok(())

@@ -30,6 +30,11 @@ impl<F: Future> Sent<F> {
         Sent { request, at_once }
     }
 
+    /// Whether an answer of the server is waited for.
+    pub(crate) fn is_asked(&self) -> bool {
+        self.at_once.is_none()
+    }
+
     /// Waits for its answer, as long as that takes.
     pub(crate) async fn answer(self) -> F::Output {
         match self.at_once {

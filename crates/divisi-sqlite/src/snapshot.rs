@@ -134,7 +134,7 @@ impl Session for Snapshot {
         )))))
     }
 
-    fn roll_back(self: Box<Self>) -> BoxFuture<'static, Result<(), StoreError>> {
+    fn roll_back(self: Box<Self>) -> BoxFuture<'static, Result<(), CommitError>> {
         Box::pin(ready(Ok(())))
     }
 }

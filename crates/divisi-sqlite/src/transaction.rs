@@ -118,14 +118,16 @@ impl Session for Member {
         }
     }
 
-    fn roll_back(mut self: Box<Self>) -> BoxFuture<'static, Result<(), StoreError>> {
-        let Some(mut writer) = self.writer.take() else { return Box::pin(ready(Err(closed()))) };
+    fn roll_back(mut self: Box<Self>) -> BoxFuture<'static, Result<(), CommitError>> {
+        let Some(mut writer) = self.writer.take() else {
+            return Box::pin(ready(Err(CommitError::DidNotHappen(closed()))));
+        };
         writer.undo();
         let ending = self.gate.leave(writer, Left::Undone);
         Box::pin(async move {
             match ending.wait().await {
                 Ending::Committed => Ok(()),
-                Ending::Undone(error) | Ending::Unknown(error) => Err(error),
+                Ending::Undone(error) | Ending::Unknown(error) => Err(CommitError::DidNotHappen(error)),
             }
         })
     }

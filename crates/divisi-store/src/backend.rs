@@ -33,8 +33,8 @@ pub enum Class {
     Call,
     /// A consumer's batch, with the service's own handlers.
     Consumer,
-    /// The framework's own rows, and none of the service's: leases, cursors, epochs, retention. It counts among consumers, and no service
-    /// makes it stricter.
+    /// The framework's own rows, and none of the service's: leases, cursors, epochs, retention. On SQLite it counts among consumers; no
+    /// service makes it stricter.
     Upkeep,
 }
 
@@ -241,8 +241,8 @@ pub trait Session: Send {
     /// positions in order. Nothing of it is visible before it is durable.
     fn commit(self: Box<Self>, drafts: Vec<Draft>) -> BoxFuture<'static, Result<Vec<Position>, CommitError>>;
 
-    /// Undoes everything. It answers when what the transaction has seen is durable.
-    fn roll_back(self: Box<Self>) -> BoxFuture<'static, Result<(), StoreError>>;
+    /// Undoes everything. It answers when what the transaction has seen is durable. An error says whether something may be left of it.
+    fn roll_back(self: Box<Self>) -> BoxFuture<'static, Result<(), CommitError>>;
 }
 
 /// Why a commit brought no positions.
@@ -258,11 +258,13 @@ pub enum CommitError {
 
 /// What [`Session::send`] makes of the number of rows that it changed.
 pub fn rows_of_sent(n_rows: u64, one_row: bool) -> Result<(), StoreError> {
-    if !one_row || n_rows == 1 {
-        return Ok(());
-    }
-    let message = format!("a row that the transaction had locked is gone: {n_rows} rows were changed");
-    Err(StoreError::new(StoreErrorKind::Corrupt, message))
+    if one_row && n_rows != 1 { Err(not_one_row()) } else { Ok(()) }
+}
+
+/// The error that a statement which must change one row did not.
+pub fn not_one_row() -> StoreError {
+    let message = "a row that the transaction had locked is gone, or something keeps it from being changed";
+    StoreError::new(StoreErrorKind::Corrupt, message)
 }
 
 impl StoreName {

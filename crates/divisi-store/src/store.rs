@@ -160,14 +160,11 @@ impl Store {
                 let (session, drafts) = tx.into_parts();
                 match drafts {
                     Ok(drafts) => {
-                        return match session.commit(drafts).await {
-                            Ok(positions) => Ok((value, positions)),
-                            Err(CommitError::DidNotHappen(error)) => Err(TxFailed::DidNotHappen(error)),
-                            Err(CommitError::MayHaveHappened(error)) => Err(TxFailed::MayHaveHappened(error)),
-                        };
+                        let positions = session.commit(drafts).await?;
+                        return Ok((value, positions));
                     }
                     Err(refused) => {
-                        session.roll_back().await.map_err(TxFailed::DidNotHappen)?;
+                        session.roll_back().await?;
                         return Err(TxFailed::DidNotHappen(refused));
                     }
                 }
@@ -175,7 +172,7 @@ impl Store {
             Some(Err(error)) => TxFailed::Body(error),
             None => TxFailed::DidNotHappen(waited()),
         };
-        tx.into_parts().0.roll_back().await.map_err(TxFailed::DidNotHappen)?;
+        tx.into_parts().0.roll_back().await?;
         Err(failed)
     }
 
@@ -221,6 +218,15 @@ impl KeptAnswers for Store {
                 Some(Claim::New) => Ok(None),
             }
         })
+    }
+}
+
+impl<E> From<CommitError> for TxFailed<E> {
+    fn from(failed: CommitError) -> TxFailed<E> {
+        match failed {
+            CommitError::DidNotHappen(error) => TxFailed::DidNotHappen(error),
+            CommitError::MayHaveHappened(error) => TxFailed::MayHaveHappened(error),
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! A future that is dropped at any point leaves no connection inside a transaction.
 
-use std::future::poll_fn;
+use std::future::{pending, poll_fn};
 use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
@@ -10,10 +10,12 @@ use divisi_postgres::Options;
 use divisi_store::conformance::account::{add, balances, cx, deposit, is_consistent};
 use divisi_store::{Read, Store, StoreError, Tx, params};
 use fastrand::Rng;
+use tokio::sync::oneshot;
 
 use crate::fixture::{databases, options};
 
 const CANCELLATIONS: usize = 200;
+const MORE: &str = "UPDATE account SET balance = balance + $2 WHERE id = $1";
 
 async fn work(store: &Store, account: &str) -> Result<i64, CallError> {
     store
@@ -26,7 +28,10 @@ async fn work(store: &Store, account: &str) -> Result<i64, CallError> {
                 })
                 .await;
             assert!(nested.is_err(), "below zero");
+            // The one without the other would show.
+            tx.send(MORE, params![account, 1_000]).await?;
             tx.query::<(i64,)>("SELECT balance FROM account WHERE id = $1", params![account]).await?;
+            tx.send(MORE, params![account, -1_000]).await?;
             add(tx, account, 1).await
         })
         .await
@@ -97,5 +102,40 @@ async fn two_hundred_cancellations_at_random_points_leave_no_connection_in_a_tra
         balances.values().all(|balance| balance % 2 == 0 || *balance == CANCELLATIONS as i64),
         "whole or nothing"
     );
+    tokio::time::timeout(Duration::from_secs(10), store.close()).await.expect("no connection is missing");
+}
+
+/// What waits to be sent when its transaction is dropped is never sent.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_not_sent_yet_is_dropped_with_its_transaction() {
+    let databases = databases().await;
+    let options = Options { connections_max: 2, connections_of_consumers: 1, ..options() };
+    let (store, _) = databases.bank_with(options).await;
+    deposit(&store, "a", 1).await.expect("it commits");
+    for n in 1..=10 {
+        let (waits, waiting) = oneshot::channel();
+        let held = tokio::spawn({
+            let store = store.clone();
+            async move {
+                let never: Result<(), CallError> = store
+                    .transact(&cx(), async move |tx: &mut Tx| {
+                        tx.execute(MORE, params!["a", 10]).await?;
+                        tx.send(MORE, params!["a", 1_000]).await?;
+                        let _ = waits.send(());
+                        pending().await
+                    })
+                    .await;
+                never
+            }
+        });
+        waiting.await.expect("it comes so far");
+        held.abort();
+        assert!(held.await.is_err_and(|error| error.is_cancelled()));
+        deposit(&store, "witness", 1).await.expect("the next one has a transaction of its own");
+        let balances = is_consistent(&store).await;
+        assert_eq!((balances.get("a"), balances.get("witness")), (Some(&1), Some(&n)));
+    }
+    let look = async || n_open(&databases).await;
+    crate::fixture::eventually("no session stands in a transaction", look, |n| n == "0").await;
     tokio::time::timeout(Duration::from_secs(10), store.close()).await.expect("no connection is missing");
 }

@@ -8,6 +8,7 @@ mod failover;
 mod feed;
 mod fixture;
 mod full;
+mod held;
 mod importing;
 mod instances;
 mod killed;

@@ -3,7 +3,7 @@
 use divisi_contract::{CallError, Context, Keyed};
 use divisi_postgres::{Options, Postgres, Urls};
 use divisi_store::conformance::account::{add, balances, cx, deposit, is_consistent, schema, whole_log};
-use divisi_store::{Store, StoreName, Stores, Tx};
+use divisi_store::{Store, StoreName, Stores, Tx, params};
 
 use crate::fixture::{Databases, databases, eventually, options};
 use crate::proxy::{Cut, Proxy};
@@ -34,6 +34,75 @@ async fn what_was_appended_and_not_committed_leaves_nothing_and_its_positions_ar
     let (_, positions) = deposit(&store, "a", 1).await.expect("it commits");
     assert_eq!(positions[0].pos.0, 2, "no position was used up");
     assert_eq!(is_consistent(&store).await.get("a"), Some(&2));
+}
+
+/// What the server has said against a statement counts, also when nobody hears the end of the COMMIT behind it; of one that it has done,
+/// or said nothing of, nobody knows.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_refused_before_a_lost_commit_did_not_happen() {
+    let databases = databases().await;
+    let (store, proxy) = behind_a_proxy(&databases).await;
+    deposit(&store, "a", 1).await.expect("it commits");
+    let set = async |balance: i64| -> Result<(), CallError> {
+        store
+            .transact(&cx(), async |tx: &mut Tx| {
+                tx.execute("UPDATE account SET balance = balance WHERE id = 'a'", &[]).await?;
+                tx.send("UPDATE account SET balance = $1 WHERE id = 'a'", params![balance]).await?;
+                Ok(tx.send("UPDATE account SET balance = balance WHERE id = 'a'", params![]).await?)
+            })
+            .await
+    };
+    // None may be below zero.
+    for (balance, at, may_have_run) in [
+        (-1, Cut::BeforeCommitAnswered, false),
+        (-1, Cut::AfterRefusal, false),
+        (7, Cut::BeforeCommitAnswered, true),
+    ] {
+        proxy.cut_next(at);
+        let cut = set(balance).await.expect_err("the wire was cut");
+        assert_eq!(cut.may_have_run(), may_have_run, "{at:?}: {cut:?}");
+    }
+    assert_eq!(proxy.n_cut(), 3);
+    assert_eq!(is_consistent(&store).await.get("a"), Some(&1));
+}
+
+/// A BEGIN that the server refuses, with a statement behind it that it does all the same: nobody is told that it did not happen, and
+/// nothing more is done there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_done_behind_a_refused_begin_is_not_called_undone() {
+    const INSERT: &str = "INSERT INTO account (id, balance) VALUES ($1, $2)";
+    let databases = databases().await;
+    let (store, proxy) = behind_a_proxy(&databases).await;
+    for (account, goes_on) in [("a", false), ("b", true)] {
+        proxy.spoil_next_begin();
+        let outcome: Result<(), CallError> = store
+            .transact(&cx(), async |tx: &mut Tx| {
+                let first = tx.execute(INSERT, params![account, 1]).await;
+                first.as_ref().expect_err("BEGIN was refused");
+                if !goes_on {
+                    first?;
+                }
+                tx.execute(INSERT, params![format!("{account} and more"), 1])
+                    .await
+                    .expect_err("no transaction");
+                Ok(())
+            })
+            .await;
+        let unknown = outcome.expect_err("nobody knows");
+        assert!(unknown.may_have_run(), "{unknown:?}");
+        assert_eq!(balances(&store).await.get(account), Some(&1), "so that the test can fail");
+    }
+    // One that fails behind it did not happen.
+    proxy.spoil_next_begin();
+    let refused: Result<(), CallError> = store
+        .transact(&cx(), async |tx: &mut Tx| {
+            tx.execute(INSERT, params!["c", -1]).await?;
+            Ok(())
+        })
+        .await;
+    assert!(refused.is_err_and(|error| !error.may_have_run()));
+    assert_eq!(balances(&store).await.len(), 2);
+    deposit(&store, "d", 1).await.expect("the store goes on");
 }
 
 /// F-3: the answer to COMMIT is lost: it may have run, the events are there once, and under its key it is tried again

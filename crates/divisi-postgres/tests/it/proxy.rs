@@ -1,14 +1,16 @@
 //! A wire between store and server that a test can cut at a message of the protocol, or let go dead without a word.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::sleep;
 
 /// Where the next connection that commits is cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,9 +20,16 @@ pub(crate) enum Cut {
     Never,
     /// COMMIT does not reach the server, what came before it does.
     BeforeCommit,
+    /// The same, and the answers to what came before it have come back.
+    BeforeCommitAnswered,
+    /// COMMIT reaches the server, and what comes back ends behind the first thing that the server refuses.
+    AfterRefusal,
     /// COMMIT reaches the server, its answer does not come back.
     AfterCommit,
 }
+
+/// How long a server may take to answer what came before a COMMIT.
+const ANSWERED_WITHIN: Duration = Duration::from_millis(500);
 
 /// A proxy in front of a server.
 pub(crate) struct Proxy {
@@ -32,11 +41,23 @@ pub(crate) struct Proxy {
 struct Shared {
     server: Mutex<SocketAddr>,
     cut: AtomicU8,
+    spoils_begin: AtomicBool,
     n_cut: AtomicUsize,
     dead: watch::Sender<bool>,
 }
 
 impl Shared {
+    /// What a COMMIT meets, once. What an answer meets is left.
+    fn next_cut(&self) -> u8 {
+        match self.cut.load(Ordering::SeqCst) {
+            cut if cut == Cut::AfterRefusal as u8 => Cut::Never as u8,
+            cut => {
+                self.cut.store(Cut::Never as u8, Ordering::SeqCst);
+                cut
+            }
+        }
+    }
+
     /// Waits as long as the wire is dead.
     async fn alive(&self) {
         // It ends with the proxy, whose tasks end as well.
@@ -52,6 +73,7 @@ impl Proxy {
         let shared = Arc::new(Shared {
             server: Mutex::new(server),
             cut: AtomicU8::new(Cut::Never as u8),
+            spoils_begin: AtomicBool::new(false),
             n_cut: AtomicUsize::new(0),
             dead: watch::Sender::new(false),
         });
@@ -79,6 +101,11 @@ impl Proxy {
     /// Cuts the next connection that commits.
     pub(crate) fn cut_next(&self, cut: Cut) {
         self.shared.cut.store(cut as u8, Ordering::SeqCst);
+    }
+
+    /// The server does not understand the next BEGIN.
+    pub(crate) fn spoil_next_begin(&self) {
+        self.shared.spoils_begin.store(true, Ordering::SeqCst);
     }
 
     /// Nothing comes through in either direction, and no connection ends, until it is said to be alive again.
@@ -111,15 +138,31 @@ async fn pass(client: TcpStream, server: TcpStream, shared: &Arc<Shared>) {
     }
 }
 
-/// Passes answers on, until one side ends.
+/// Passes answers on, until one side ends or the wire is cut behind a refusal.
 async fn copy(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, shared: Arc<Shared>) {
-    let mut buffer = vec![0; 16 * 1024];
-    while let Ok(n @ 1..) = from.read(&mut buffer).await {
+    while let Some((kind, message)) = read_message(&mut from, true).await {
         shared.alive().await;
-        if to.write_all(&buffer[..n]).await.is_err() {
+        if to.write_all(&message).await.is_err() {
+            return;
+        }
+        let refusal = kind == Some(b'E');
+        if refusal && shared.cut.load(Ordering::SeqCst) == Cut::AfterRefusal as u8 {
+            shared.cut.store(Cut::Never as u8, Ordering::SeqCst);
+            shared.n_cut.fetch_add(1, Ordering::SeqCst);
             return;
         }
     }
+}
+
+/// The next message, its type first if it has one.
+async fn read_message(from: &mut OwnedReadHalf, typed: bool) -> Option<(Option<u8>, Vec<u8>)> {
+    let kind = if typed { Some(from.read_u8().await.ok()?) } else { None };
+    let length = from.read_u32().await.ok()?;
+    let mut message: Vec<u8> = kind.into_iter().chain(length.to_be_bytes()).collect();
+    let head = message.len();
+    message.resize(head + usize::try_from(length).ok()?.checked_sub(4)?, 0);
+    from.read_exact(&mut message[head..]).await.ok()?;
+    Some((kind, message))
 }
 
 /// Passes messages to the server; the wire to it, when it was cut behind a COMMIT.
@@ -127,21 +170,22 @@ async fn forward(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, shared: &Share
     // The first message has no type.
     let mut typed = false;
     loop {
-        let kind = if typed { Some(from.read_u8().await.ok()?) } else { None };
-        let length = from.read_u32().await.ok()?;
-        let mut body = vec![0; usize::try_from(length).ok()?.checked_sub(4)?];
-        from.read_exact(&mut body).await.ok()?;
+        let (kind, mut message) = read_message(&mut from, typed).await?;
         shared.alive().await;
-        let commits = kind == Some(b'Q') && body.ends_with(b"; COMMIT\0");
-        let cut = if commits { shared.cut.swap(Cut::Never as u8, Ordering::SeqCst) } else { 0 };
-        if cut == Cut::BeforeCommit as u8 {
+        let is_query = kind == Some(b'Q');
+        if is_query && message[5..].starts_with(b"BEGIN") && shared.spoils_begin.swap(false, Ordering::SeqCst)
+        {
+            message[5..10].copy_from_slice(b"BEGUN");
+        }
+        let commits = is_query && message.ends_with(b"; COMMIT\0");
+        let cut = if commits { shared.next_cut() } else { Cut::Never as u8 };
+        if cut == Cut::BeforeCommitAnswered as u8 {
+            sleep(ANSWERED_WITHIN).await;
+        }
+        if [Cut::BeforeCommit as u8, Cut::BeforeCommitAnswered as u8].contains(&cut) {
             shared.n_cut.fetch_add(1, Ordering::SeqCst);
             return None;
         }
-        let mut message = Vec::with_capacity(body.len() + 5);
-        message.extend(kind);
-        message.extend(length.to_be_bytes());
-        message.extend(body);
         to.write_all(&message).await.ok()?;
         if cut == Cut::AfterCommit as u8 {
             shared.n_cut.fetch_add(1, Ordering::SeqCst);

@@ -2,19 +2,18 @@
 
 use std::time::Duration;
 
-use divisi_contract::{CallError, Event};
-use divisi_events::consumer::Consumer;
-use divisi_events::{Failure, Handlers, Listeners, Log, LogOptions};
+use divisi_contract::CallError;
 use divisi_postgres::Options;
-use divisi_store::conformance::account::{Moved, balances, cx, deposit, schema};
+use divisi_store::conformance::account::{balances, cx, deposit, schema};
+use divisi_store::inbox::{Inbox, Watermark};
 use divisi_store::{
-    Class, Isolation, Migration, Read, Schema, Store, StoreError, StoreErrorKind, StoreName, Stores, Tx,
-    params,
+    Class, Epoch, Isolation, Lane, Pos, Schema, Store, StoreError, StoreErrorKind, StoreName, Stores, Tx,
+    TxFailed, params,
 };
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use crate::fixture::{databases, eventually, options};
+use crate::fixture::{databases, options};
 
 const SET: &str = "UPDATE account SET balance = $2 WHERE id = $1";
 /// For what happens at once, on a machine that is busy.
@@ -224,78 +223,30 @@ async fn a_race_lost_by_a_part_is_known_as_one() {
     assert_eq!(seen, Some(StoreErrorKind::Conflict));
 }
 
-const EFFECTS: Migration = Migration::new(
-    1,
-    "effects",
-    "CREATE TABLE effect (id TEXT PRIMARY KEY, n BIGINT NOT NULL); INSERT INTO effect VALUES ('a', 0), ('b', 0)",
-);
-
-async fn add_effect(tx: &mut Tx, moved: &Moved) -> Result<(), Failure> {
-    tx.send("UPDATE effect SET n = n + 1 WHERE id = $1", params![moved.account]).await?;
-    Ok(())
-}
-
-/// A row that somebody holds longer than the limit of locks stops the events that want it, and no others of their lane.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_row_that_is_held_stops_the_event_that_wants_it_and_none_before() {
+/// A watermark that is not there does not count as moved, and what it was to move with does not happen, also where that shows only
+/// behind COMMIT.
+#[tokio::test]
+async fn a_watermark_that_is_gone_is_never_called_moved() {
     let databases = databases().await;
-    let bank = databases.stores().open(&StoreName::of("bank"), &schema()).await.expect("it opens");
-    // One lane: "b" three times, then "a".
-    let same_lane = (0..).map(|n| format!("b{n}"));
-    let lane = divisi_contract::event::lane_of("a", divisi_contract::event::LANES);
-    let mut same_lane =
-        same_lane.filter(|key| divisi_contract::event::lane_of(key, divisi_contract::event::LANES) == lane);
-    let before = same_lane.next().expect("some key");
-    for _ in 0..3 {
-        deposit(&bank, &before, 1).await.expect("it commits");
-    }
-    deposit(&bank, "a", 1).await.expect("it commits");
-    let log = Log::new(bank, Listeners::none().allow(Moved::TOPIC, "effects"), LogOptions::default());
-    let quick = Options { lock_timeout: Duration::from_millis(200), ..options() };
-    let tables = Schema { migrations: vec![EFFECTS], ..Schema::default() };
-    let effects =
-        databases.stores_with(quick).open(&StoreName::of("effects"), &tables).await.expect("it opens");
-    let sql =
-        async |sql: &str| databases.server.sql_in(&databases.database("effects"), sql).await.expect("done");
-    sql(&format!("INSERT INTO effect VALUES ('{before}', 0)")).await;
-    let (holds, held) = oneshot::channel();
-    let (go, may_go) = oneshot::channel::<()>();
-    let holding = tokio::spawn({
-        let effects = effects.clone();
-        async move {
-            let held: Result<(), CallError> = effects
-                .transact(&cx(), async move |tx: &mut Tx| {
-                    tx.execute("UPDATE effect SET n = n WHERE id = 'a'", params![]).await?;
-                    let _ = holds.send(());
-                    let _ = may_go.await;
-                    Ok(())
-                })
-                .await;
-            held
-        }
-    });
-    held.await.expect("the row is held");
-    let consumer = Consumer::new("effects", effects.clone(), Handlers::new().react::<Moved, _>(add_effect))
-        .from("bank", Moved::TOPIC, log as _);
-    let parked = consumer.parked();
-    let (stop, stopped) = oneshot::channel::<()>();
-    let running = tokio::spawn(consumer.run(async move {
-        let _ = stopped.await;
-    }));
-    let n = async |id: &str| {
-        let found: Result<(i64,), StoreError> = effects
-            .read(async |read: &mut Read| {
-                read.query_one("SELECT n FROM effect WHERE id = $1", params![id]).await
-            })
-            .await;
-        found.expect("the database answers").0
+    let store = databases.stores().open(&StoreName::of("bank"), &schema()).await.expect("it opens");
+    let inbox = Inbox { consumer: "reader".into(), source: "shop".into(), topic: "sales".into() };
+    let to = Watermark { epoch: Epoch(1), pos: Pos(7) };
+    let moved = async |waits: bool| {
+        let outcome = store.run(Class::Consumer, async |tx: &mut Tx| {
+            tx.execute("INSERT INTO account VALUES ($1, 1)", params![format!("{waits}")]).await?;
+            inbox.advance(tx, Lane(0), to, None).await?;
+            if waits {
+                tx.execute(SET, params!["nobody", 1]).await?;
+            }
+            Ok::<_, StoreError>(())
+        });
+        outcome.await.map(drop).expect_err("there is no such row")
     };
-    eventually("those before it take effect", async || n(&before).await, |n| *n == 3).await;
-    assert_eq!(n("a").await, 0);
-    drop(go);
-    holding.await.expect("no panic").expect("it commits");
-    eventually("it goes on when the row is free", async || n("a").await, |n| *n == 1).await;
-    assert!(parked.list(1).await.expect("a list").is_empty(), "nothing is parked for trouble that passes");
-    drop(stop);
-    running.await.expect("no panic");
+    for waits in [true, false] {
+        let undone = moved(waits).await;
+        let (TxFailed::Body(error) | TxFailed::DidNotHappen(error)) = &undone else { panic!("{undone:?}") };
+        assert_eq!(error.kind, StoreErrorKind::Corrupt, "{error:?}");
+        assert!(error.message.contains("is gone"), "{error}");
+    }
+    assert!(balances(&store).await.is_empty());
 }

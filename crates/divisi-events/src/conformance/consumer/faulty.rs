@@ -198,7 +198,7 @@ impl Session for Breaking {
                     Err(CommitError::MayHaveHappened(broken()))
                 }
                 Some(cut) => {
-                    self.inner.roll_back().await.map_err(CommitError::DidNotHappen)?;
+                    self.inner.roll_back().await?;
                     Err(match cut {
                         Cut::LostBefore => CommitError::MayHaveHappened(broken()),
                         _ => CommitError::DidNotHappen(broken()),
@@ -208,7 +208,7 @@ impl Session for Breaking {
         })
     }
 
-    fn roll_back(self: Box<Self>) -> BoxFuture<'static, Result<(), StoreError>> {
+    fn roll_back(self: Box<Self>) -> BoxFuture<'static, Result<(), CommitError>> {
         self.inner.roll_back()
     }
 }
