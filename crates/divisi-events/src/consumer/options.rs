@@ -22,7 +22,7 @@ pub const TRANSACTIONS_MAX: usize = 64;
 /// waits for a server.
 pub const MANY_EVENTS: f32 = 8.0;
 /// The same for an input that does so already: few at a time are larger by themselves.
-pub const MANY_EVENTS_STILL: f32 = 16.0;
+pub const MANY_EVENTS_STILL: f32 = 10.0;
 /// So many transactions of one input while each has [`MANY_EVENTS`]; the next begins when one of them ends, or is [`QUICK_FOR`] old. With four
 /// at a time, half as many more events went through two busy cores as with twelve; with four for single events they came late.
 pub const TRANSACTIONS_OF_MANY: usize = 4;

@@ -43,8 +43,8 @@ impl Pace {
         self.ended = Some(now);
         let n_events = u16::try_from(n_events).unwrap_or(u16::MAX);
         self.events += (f32::from(n_events) - self.events) * OF_THE_LAST;
-        // Few at a time are larger by themselves, twice at least: measured by the same, whoever was held back once would be held back as
-        // long as the load lasts.
+        // Few at a time are larger by themselves: measured by the same, whoever was held back once would be held back as long as the load
+        // lasts. By much more, an input at its limit would go to and fro.
         let larger = MANY_EVENTS_STILL / MANY_EVENTS;
         if self.many && self.events < MANY_EVENTS_STILL {
             (self.many, self.events) = (false, self.events / larger);
