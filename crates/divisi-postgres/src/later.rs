@@ -15,8 +15,8 @@ use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 use tokio_postgres::{Error, Statement};
 
 use crate::error::{UNFIT, is_fatal, is_lost, store_error};
-use crate::link::bind;
 use crate::trip::{Sent, Silent};
+use crate::value::bind;
 
 /// How many wait at the most: a consumer's batch exceeds its span by what so many take.
 const STATEMENTS_MAX: usize = 32;

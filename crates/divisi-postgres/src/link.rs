@@ -22,7 +22,7 @@ use crate::later::{self, Later, Trouble};
 use crate::options::Options;
 use crate::scan;
 use crate::trip::{Sent, Silent};
-use crate::value::{Bound, Found};
+use crate::value::{bind, borrowed, read};
 
 /// How many prepared statements a connection keeps; when there are more it begins anew.
 const STATEMENTS_KEPT: usize = 256;
@@ -476,43 +476,6 @@ impl Drop for Link {
             State::InFlight | State::Lost | State::Broken => drop(Object::take(client)),
         }
     }
-}
-
-pub(crate) fn bind<'a>(statement: &Statement, params: &[ValueRef<'a>]) -> Result<Vec<Bound<'a>>, StoreError> {
-    let wanted = statement.params().len();
-    if wanted != params.len() {
-        return Err(StoreError::new(
-            StoreErrorKind::Statement,
-            format!(
-                "the statement has {wanted} parameters, {} values were given; parameters are `$1`, `$2` … without a hole",
-                params.len()
-            ),
-        ));
-    }
-    Ok(params.iter().map(|value| Bound(*value)).collect())
-}
-
-/// Bound values as the driver takes them.
-pub(crate) fn borrowed<'a>(bound: &'a [Bound<'_>]) -> Vec<&'a (dyn ToSql + Sync)> {
-    bound.iter().map(|value| value as _).collect()
-}
-
-fn read(found: &[tokio_postgres::Row]) -> Result<Vec<Row>, StoreError> {
-    found.iter().map(row).collect()
-}
-
-fn row(found: &tokio_postgres::Row) -> Result<Row, StoreError> {
-    let column = |n| found.try_get::<_, Found>(n).map(|found| found.0).map_err(unreadable);
-    (0..found.len()).map(column).collect::<Result<_, _>>().map(Row::new)
-}
-
-/// A column of a type that the store does not read: the source says which.
-fn unreadable(error: Error) -> StoreError {
-    let message = match std::error::Error::source(&error) {
-        Some(source) => source.to_string(),
-        None => "a column cannot be read".to_owned(),
-    };
-    StoreError::new(StoreErrorKind::Type, message).with_source(error)
 }
 
 fn ended() -> StoreError {

@@ -7,7 +7,8 @@
 use std::error::Error;
 
 use bytes::{BufMut, BytesMut};
-use divisi_store::{Value, ValueRef};
+use divisi_store::{Row, StoreError, StoreErrorKind, Value, ValueRef};
+use tokio_postgres::Statement;
 use tokio_postgres::types::{FromSql, IsNull, Kind, ToSql, Type, to_sql_checked};
 use uuid::Uuid;
 
@@ -138,4 +139,43 @@ fn is_text(of: &Type) -> bool {
         Type::TEXT | Type::VARCHAR | Type::BPCHAR | Type::NAME | Type::UNKNOWN | Type::JSON | Type::XML
     ) || matches!(of.kind(), Kind::Enum(_))
         || of.name() == "citext"
+}
+
+/// The parameters of a statement, as many as it has.
+pub(crate) fn bind<'a>(statement: &Statement, params: &[ValueRef<'a>]) -> Result<Vec<Bound<'a>>, StoreError> {
+    let wanted = statement.params().len();
+    if wanted != params.len() {
+        return Err(StoreError::new(
+            StoreErrorKind::Statement,
+            format!(
+                "the statement has {wanted} parameters, {} values were given; parameters are `$1`, `$2` … without a hole",
+                params.len()
+            ),
+        ));
+    }
+    Ok(params.iter().map(|value| Bound(*value)).collect())
+}
+
+/// Bound values as the driver takes them.
+pub(crate) fn borrowed<'a>(bound: &'a [Bound<'_>]) -> Vec<&'a (dyn ToSql + Sync)> {
+    bound.iter().map(|value| value as _).collect()
+}
+
+/// Rows as the store has them.
+pub(crate) fn read(found: &[tokio_postgres::Row]) -> Result<Vec<Row>, StoreError> {
+    found.iter().map(row).collect()
+}
+
+fn row(found: &tokio_postgres::Row) -> Result<Row, StoreError> {
+    let column = |n| found.try_get::<_, Found>(n).map(|found| found.0).map_err(unreadable);
+    (0..found.len()).map(column).collect::<Result<_, _>>().map(Row::new)
+}
+
+/// A column of a type that the store does not read: the source says which.
+fn unreadable(error: tokio_postgres::Error) -> StoreError {
+    let message = match error.source() {
+        Some(source) => source.to_string(),
+        None => "a column cannot be read".to_owned(),
+    };
+    StoreError::new(StoreErrorKind::Type, message).with_source(error)
 }

@@ -1,8 +1,8 @@
 //! Those who commit together: a gate that says who may run, and a job that commits.
 //!
 //! A commit is one sync, and SQLite has one writer. So a transaction that comes while others wait becomes a member of
-//! a group: savepoint, closure, events, release; then everybody waits for the one COMMIT that makes all their answers
-//! true. The commit job, a task of its own, commits as soon as nobody comes any more.
+//! a group: savepoint (the first one needs none), closure, events, release; then everybody waits for the one COMMIT that
+//! makes all their answers true. The commit job, a task of its own, commits as soon as nobody comes any more.
 //!
 //! One who is alone commits by itself ([`alone`]), since a task costs more hops between threads than a fast disk needs
 //! for a sync. It lets those run first who could join it; the job is started as soon as somebody does, or as it goes
@@ -209,7 +209,7 @@ impl Gate {
         self.call_waits.store(awaited, Ordering::Relaxed);
     }
 
-    /// Numbers and appends a member's events and releases its savepoint.
+    /// Numbers and appends a member's events and releases its savepoint, if it has one.
     pub(crate) fn keep(
         &self,
         writer: &mut Writer,

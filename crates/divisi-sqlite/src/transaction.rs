@@ -1,4 +1,4 @@
-//! A member of a group: one service transaction between its savepoint and its release.
+//! A member of a group: one service transaction, from when it is let in until it is kept or undone.
 //!
 //! It owns the connection while it runs, so no lock is held across SQL, and whatever way it ends (an answer, an error,
 //! a panic, a future that is dropped) the connection goes back.

@@ -3,14 +3,12 @@
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
-use tokio::time::sleep;
 
 /// Where the next connection that commits is cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,9 +25,6 @@ pub(crate) enum Cut {
     /// COMMIT reaches the server, its answer does not come back.
     AfterCommit,
 }
-
-/// How long a server may take to answer what came before a COMMIT.
-const ANSWERED_WITHIN: Duration = Duration::from_millis(500);
 
 /// A proxy in front of a server.
 pub(crate) struct Proxy {
@@ -49,13 +44,15 @@ struct Shared {
 impl Shared {
     /// What a COMMIT meets, once. What an answer meets is left.
     fn next_cut(&self) -> u8 {
-        match self.cut.load(Ordering::SeqCst) {
-            cut if cut == Cut::AfterRefusal as u8 => Cut::Never as u8,
-            cut => {
-                self.cut.store(Cut::Never as u8, Ordering::SeqCst);
-                cut
-            }
-        }
+        let of_commit = |cut| (cut != Cut::AfterRefusal as u8).then_some(Cut::Never as u8);
+        let met = self.cut.fetch_update(Ordering::SeqCst, Ordering::SeqCst, of_commit);
+        met.unwrap_or(Cut::Never as u8)
+    }
+
+    /// Whether a refusal is what is cut behind, once.
+    fn cuts_refusal(&self) -> bool {
+        let (before, after) = (Cut::AfterRefusal as u8, Cut::Never as u8);
+        self.cut.compare_exchange(before, after, Ordering::SeqCst, Ordering::SeqCst).is_ok()
     }
 
     /// Waits as long as the wire is dead.
@@ -129,8 +126,9 @@ impl Drop for Proxy {
 async fn pass(client: TcpStream, server: TcpStream, shared: &Arc<Shared>) {
     let (from_client, to_client) = client.into_split();
     let (from_server, to_server) = server.into_split();
-    let answers = tokio::spawn(copy(from_server, to_client, Arc::clone(shared)));
-    let after_commit = forward(from_client, to_server, shared).await;
+    let (n_answered, answered) = watch::channel(0);
+    let answers = tokio::spawn(copy(from_server, to_client, n_answered, Arc::clone(shared)));
+    let after_commit = forward(from_client, to_server, answered, shared).await;
     answers.abort();
     if let Some(mut to_server) = after_commit {
         // The server has it all the same: it commits, and finds nobody to tell.
@@ -139,15 +137,21 @@ async fn pass(client: TcpStream, server: TcpStream, shared: &Arc<Shared>) {
 }
 
 /// Passes answers on, until one side ends or the wire is cut behind a refusal.
-async fn copy(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, shared: Arc<Shared>) {
+async fn copy(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    n_answered: watch::Sender<usize>,
+    shared: Arc<Shared>,
+) {
     while let Some((kind, message)) = read_message(&mut from, true).await {
         shared.alive().await;
         if to.write_all(&message).await.is_err() {
             return;
         }
-        let refusal = kind == Some(b'E');
-        if refusal && shared.cut.load(Ordering::SeqCst) == Cut::AfterRefusal as u8 {
-            shared.cut.store(Cut::Never as u8, Ordering::SeqCst);
+        if kind == Some(b'Z') {
+            n_answered.send_modify(|n| *n += 1);
+        }
+        if kind == Some(b'E') && shared.cuts_refusal() {
             shared.n_cut.fetch_add(1, Ordering::SeqCst);
             return;
         }
@@ -166,9 +170,16 @@ async fn read_message(from: &mut OwnedReadHalf, typed: bool) -> Option<(Option<u
 }
 
 /// Passes messages to the server; the wire to it, when it was cut behind a COMMIT.
-async fn forward(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, shared: &Shared) -> Option<OwnedWriteHalf> {
+async fn forward(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    mut answered: watch::Receiver<usize>,
+    shared: &Shared,
+) -> Option<OwnedWriteHalf> {
     // The first message has no type.
     let mut typed = false;
+    // The server says that it is ready once behind each of these.
+    let mut n_asked = 0;
     loop {
         let (kind, mut message) = read_message(&mut from, typed).await?;
         shared.alive().await;
@@ -180,7 +191,7 @@ async fn forward(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, shared: &Share
         let commits = is_query && message.ends_with(b"; COMMIT\0");
         let cut = if commits { shared.next_cut() } else { Cut::Never as u8 };
         if cut == Cut::BeforeCommitAnswered as u8 {
-            sleep(ANSWERED_WITHIN).await;
+            answered.wait_for(|n| *n >= n_asked).await.ok()?;
         }
         if [Cut::BeforeCommit as u8, Cut::BeforeCommitAnswered as u8].contains(&cut) {
             shared.n_cut.fetch_add(1, Ordering::SeqCst);
@@ -191,6 +202,7 @@ async fn forward(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, shared: &Share
             shared.n_cut.fetch_add(1, Ordering::SeqCst);
             return Some(to);
         }
+        n_asked += usize::from(!typed || is_query || kind == Some(b'S'));
         typed = true;
     }
 }

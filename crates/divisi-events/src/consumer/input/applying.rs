@@ -73,7 +73,7 @@ impl Input {
             Ended::Applied { to, handled, parked, skipped, failed, halted } => {
                 // Where nothing waits for a server, those that wait together commit together.
                 if self.shared.suspends {
-                    self.pace.ended(handled, Instant::now());
+                    self.pace.ended(handled, now);
                 }
                 queue.moved(to);
                 queue.careful = failed;
